@@ -1,0 +1,271 @@
+"""How a node finds its cluster, and what it says to those who look for theirs (R15, R20).
+
+    LOOKING ----- a node with a view answers JOIN --------------------------> LEARNING
+       |                                                                         |
+       | nobody answered for a whole discovery period                            | a view admits us
+       v                                                                         v
+    FOUNDING -- the first view, of this member alone, is installed ---------> MEMBER
+
+Of several nodes that look at the same time the one with the highest id founds: a JOIN of a higher one
+starts the period again. Two clusters of one name that meet: an empty one (no topic) dissolves into the
+other, the one with the lower leader id where both are empty; two that hold topics refuse each other.
+A cluster that meets nobody cannot know of another one, so the leader of an empty cluster keeps asking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from enum import Enum
+
+from logstream.core.effects import Announce, Broadcast, CancelTimer, Effect, Halt, Note, SetTimer
+from logstream.core.events import Due, Received
+from logstream.core.failure_detector import LeaderFound, LeaderLost
+from logstream.core.replica.vocabulary import (
+    DropIdentity,
+    Introduce,
+    LeaderHeard,
+    LearnFrom,
+    OtherClusterHeard,
+    ViewInstalled,
+    ViewLeft,
+)
+from logstream.core.topics import TopicClosed, TopicOpened
+from logstream.core.view_change import FoundCluster, ShrinkToSelf
+from logstream.protocol.errors import LocalProtocolError
+from logstream.protocol.identity import Member, View
+from logstream.protocol.messages import Join, JoinResponse, Present
+
+JOINS = 6  # per discovery period
+LEARNER_SILENT_S = 3.0
+LEADERLESS_S = 5.0  # after which members of an empty cluster look elsewhere
+ASK_AGAIN_S = 1.0
+
+
+class Phase(Enum):
+    """Where a node stands."""
+
+    LOOKING = "looking for a cluster"
+    LEARNING = "catching up"
+    FOUNDING = "founding a cluster"
+    MEMBER = "member"
+
+
+@dataclass(frozen=True, slots=True)
+class JoinDue:
+    """Ask again who is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveryTimedOut:
+    """The discovery period is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerTimedOut:
+    """A learner has heard nobody for a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class PresentDue:
+    """A member without a leader says that it is there."""
+
+
+class Discovery:
+    """Finds the cluster of one node."""
+
+    def __init__(self, me: Member, settings: tuple[str, ...], discovery_s: float, heartbeat_s: float) -> None:
+        self.me = me
+        self.phase = Phase.LOOKING
+        self._settings = settings  # "key=value" of those that a cluster must share
+        self._discovery_s = discovery_s
+        self._heartbeat_s = heartbeat_s
+        self._disturbed = False  # somebody was heard in this period
+        self._cluster_id = ""
+        self._view: View | None = None
+        self._leads = False
+        self._leaderless_since: float | None = None
+        self._topics = 0
+        self._dissolving = False
+        self._heard_leader = False  # since LearnerTimedOut was set
+        self._warned: set[str] = set()
+
+    def start(self) -> list[Effect]:
+        """Begin to look."""
+        return self._look()
+
+    def handle(self, event: object) -> list[Effect]:
+        """One event."""
+        match event:
+            case Received():
+                return self._hear(event)
+            case Due(timer=timer, at=at):
+                return self._due(timer, at)
+            case LeaderHeard():
+                self._heard_leader = True
+                return []
+            case ViewInstalled():
+                return self._view_installed(event)
+            case ViewLeft():
+                self._leads = False
+                return []
+            case LeaderLost(at=at):
+                self._leaderless_since = at
+                return [SetTimer(PresentDue(), 0.0)] if self._view else []
+            case LeaderFound():
+                self._leaderless_since = None
+                return [CancelTimer(PresentDue())]
+            case TopicOpened():
+                self._topics += 1
+                return []
+            case TopicClosed():
+                self._topics -= 1
+                return []
+            case _:
+                raise LocalProtocolError(f"discovery cannot handle {event!r}")
+
+    def _hear(self, received: Received) -> list[Effect]:
+        match received.message:
+            case Join() as join:
+                return self._asked(join, received)
+            case JoinResponse() as answer:
+                return self._answered(answer, received.at)
+            case Present() as present:
+                return self._present(present, received)
+            case _:
+                raise LocalProtocolError(f"discovery cannot handle {received.message!r}")
+
+    def _due(self, timer: Hashable, at: float) -> list[Effect]:
+        match timer:
+            case JoinDue():
+                return self._ask(at)
+            case DiscoveryTimedOut():
+                return self._period_over()
+            case LearnerTimedOut():
+                return self._learner_silent()
+            case PresentDue():
+                return [Announce(Introduce("", leader_heard=False)), SetTimer(PresentDue(), self._heartbeat_s)]
+            case _:
+                raise LocalProtocolError(f"discovery cannot handle the timer {timer!r}")
+
+    # --- looking ---
+
+    def _look(self) -> list[Effect]:
+        self.phase, self._disturbed = Phase.LOOKING, False
+        return [SetTimer(JoinDue(), 0.0), SetTimer(DiscoveryTimedOut(), self._discovery_s)]
+
+    def _ask(self, at: float) -> list[Effect]:
+        join = Join(self.me, self._cluster_id, settings=self._settings)
+        if self.phase is Phase.LOOKING:
+            return [Broadcast(join), SetTimer(JoinDue(), self._discovery_s / JOINS)]
+        if self.phase is Phase.MEMBER and self._leads and not self._topics:
+            return [Broadcast(join), SetTimer(JoinDue(), ASK_AGAIN_S)]
+        return []
+
+    def _period_over(self) -> list[Effect]:
+        if self.phase is not Phase.LOOKING:
+            return []
+        if self._disturbed:
+            return self._look()
+        self.phase = Phase.FOUNDING
+        return [Note("founding a cluster: nobody answered", {}), Announce(FoundCluster())]
+
+    def _answered(self, answer: JoinResponse, at: float) -> list[Effect]:
+        if answer.refusal and self.phase is not Phase.MEMBER:
+            return [Halt(answer.refusal)]
+        self._disturbed = True
+        if self.phase is Phase.LOOKING and answer.leader is not None:
+            return self._learn_from(answer.cluster_id, answer.leader)
+        return self._met(answer.cluster_id, answer.leader, answer.log_end, answer.empty, at)
+
+    def _learn_from(self, cluster_id: str, leader: Member) -> list[Effect]:
+        self.phase, self._cluster_id, self._heard_leader = Phase.LEARNING, cluster_id, False
+        return [
+            Note("cluster found", {"cluster_id": cluster_id, "leader": leader.node_id}),
+            CancelTimer(DiscoveryTimedOut()),
+            CancelTimer(JoinDue()),
+            SetTimer(LearnerTimedOut(), LEARNER_SILENT_S),
+            Announce(LearnFrom(cluster_id, leader)),
+        ]
+
+    def _learner_silent(self) -> list[Effect]:
+        if self.phase is not Phase.LEARNING:
+            return []
+        if self._heard_leader:
+            self._heard_leader = False
+            return [SetTimer(LearnerTimedOut(), LEARNER_SILENT_S)]
+        return [Note("nobody of the cluster was heard, looking again", {}, warning=True), Announce(DropIdentity())]
+
+    def _view_installed(self, event: ViewInstalled) -> list[Effect]:
+        self.phase, self._cluster_id = Phase.MEMBER, event.view.cluster_id
+        self._view, self._leads = event.view, event.leads
+        effects: list[Effect] = [CancelTimer(DiscoveryTimedOut()), CancelTimer(LearnerTimedOut())]
+        if self._dissolving and event.view.members == (self.me,):
+            return [*effects, Announce(DropIdentity())]
+        return [*effects, SetTimer(JoinDue(), ASK_AGAIN_S)]
+
+    # --- answering ---
+
+    def _asked(self, join: Join, received: Received) -> list[Effect]:
+        """Somebody looks for a cluster; by rule R20 a looking node counts if its id is higher than ours."""
+        asker = join.member
+        if self.phase is not Phase.MEMBER:
+            if asker is not None and (join.cluster_id or asker > self.me):
+                self._disturbed = True
+            return []
+        if join.cluster_id and join.cluster_id == self._cluster_id:
+            return []
+        answer = Introduce(received.source, self._leaderless_since is None, self._fault_of(join))
+        return [Announce(answer)]
+
+    def _fault_of(self, join: Join) -> str:
+        """Why the asker may not join, in words; "" if it may."""
+        asker = join.member
+        if asker is None:
+            return ""
+        if asker.node_id == self.me.node_id and asker.address != self.me.address:
+            return f"node name {asker.node_id!r} is in use at {self.me.address} (setting name)"  # R15
+        mine = dict(one.split("=", 1) for one in self._settings)
+        for setting in join.settings:
+            key, _, value = setting.partition("=")
+            if key in mine and mine[key] != value:
+                return (
+                    f"cluster settings differ from those of {self.me.node_id}: {key} is {value} here, {mine[key]} there"
+                )
+        return ""
+
+    def _present(self, present: Present, received: Received) -> list[Effect]:
+        """A member of a cluster that has no leader is there; if it is another cluster, let it hear of ours."""
+        self._disturbed = True
+        if self.phase is not Phase.MEMBER or present.cluster_id == self._cluster_id:
+            return []
+        effects = self._met(present.cluster_id, None, present.log_end, present.empty, received.at)
+        return [*effects, Announce(Introduce(received.source, self._leaderless_since is None))]
+
+    # --- two clusters of one name (R20) ---
+
+    def _met(self, cluster_id: str, leader: Member | None, log_end: int, empty: bool, at: float) -> list[Effect]:
+        if self.phase is not Phase.MEMBER or cluster_id == self._cluster_id or self._dissolving:
+            return []
+        effects: list[Effect] = [] if empty else [Announce(OtherClusterHeard(at))]
+        if self._topics:
+            return effects if empty else effects + self._refuse(cluster_id, log_end)
+        leaderless_s = at - self._leaderless_since if self._leaderless_since is not None else 0.0
+        if leaderless_s >= LEADERLESS_S:
+            return [*effects, Announce(DropIdentity())]
+        if self._leads and self._view is not None and (not empty or (leader is not None and leader > self.me)):
+            return effects + self._dissolve(self._view)
+        return effects
+
+    def _dissolve(self, view: View) -> list[Effect]:
+        self._dissolving = True
+        note = Note("dissolving into another cluster: this one holds no topic", {"cluster_id": self._cluster_id})
+        return [note, Announce(DropIdentity() if view.members == (self.me,) else ShrinkToSelf())]
+
+    def _refuse(self, cluster_id: str, log_end: int) -> list[Effect]:
+        if cluster_id in self._warned:
+            return []
+        self._warned.add(cluster_id)
+        text = "another cluster of this name holds topics too; they refuse each other: stop one of them"
+        fields: dict[str, object] = {"own_cluster_id": self._cluster_id, "other_cluster_id": cluster_id}
+        return [Note(text, {**fields, "other_log_end": log_end}, warning=True)]

@@ -1,0 +1,1 @@
+"""The client gateway: sessions, requests that wait, long polls."""

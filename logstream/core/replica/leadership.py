@@ -1,0 +1,226 @@
+"""The leader's side of a Replica: it sequences, sends, counts acks and teaches learners.
+
+Made when a view that this member leads is installed, thrown away when it is not active any more.
+Entries are appended as proposals arrive; once per loop turn `flush` sends what has gathered, so
+one message carries whatever one turn brought.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from logstream.core.effects import Announce, Effect, Send
+from logstream.core.quorum import floor_of
+from logstream.core.replica.dedup import Verdict
+from logstream.core.replica.history import History
+from logstream.core.replica.log import common_prefix
+from logstream.core.replica.outflow import SLICE_ENTRIES, TCP_SLICE, Outflow
+from logstream.core.replica.tally import Tally
+from logstream.core.replica.vocabulary import (
+    FollowerHeard,
+    LearnerCaughtUp,
+    Propose,
+    ProposeDecision,
+    Rejected,
+)
+from logstream.core.replica.waiting import Waiter, Waiting
+from logstream.protocol.batches import NO_PRODUCER
+from logstream.protocol.errors import ErrorCode
+from logstream.protocol.identity import NO_EPOCH, Digest, Epoch, Member, View
+from logstream.protocol.messages import CatchUp, Heartbeat, Nack, ReplicateAck, TopicCreated
+
+CAUGHT_UP_ENTRIES = 1000
+CAUGHT_UP_BYTES = 1 << 20
+LEARNER_SILENT_S = 3.0
+BEATS_ABOVE_FLOOR = 2
+CLEAR_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What bounds a leader."""
+
+    memory_max: int  # bytes of the log
+    slow_s: float  # how long a producer waits for a commit before it hears why
+    expected_nodes: Callable[[], int]  # as set, or as the state folder remembers (Q10)
+
+
+@dataclass(slots=True)
+class Learner:
+    """A node that is catching up."""
+
+    match: int
+    heard_at: float
+
+
+class Leadership:
+    """What one member does while it leads one view."""
+
+    def __init__(
+        self, view: View, me: Member, history: History, waiting: Waiting, limits: Limits, beats_above_floor: int
+    ) -> None:
+        self.view = view
+        self.tally = Tally(view)
+        self.outflow = Outflow(view, me, history.log, self.tally)
+        self.learners: dict[Member, Learner] = {}
+        self.beats = 0
+        self.beats_above_floor = beats_above_floor  # without a break, in earlier views too (Q10)
+        self.other_cluster_at = -CLEAR_S  # when a cluster that holds topics was last heard of
+        self._me = me
+        self._history = history
+        self._waiting = waiting
+        self._limits = limits
+        self._moved_at: float | None = None  # when commit last moved; None: there is nothing to commit
+        self._committed = 0
+
+    # --- sequencing ---
+
+    def propose(self, proposal: Propose) -> list[Effect]:
+        """Judge a batch by its sequence and append it if it is new (R12)."""
+        slot = (proposal.topic_id, proposal.partition)
+        refusal = self._refusal(proposal.at, proposal.batch.size)
+        if refusal is not None:
+            return [_rejected(proposal.request, ErrorCode.RETRY, refusal)]
+        if proposal.topic_id not in self._history.topic_ids:
+            return [_rejected(proposal.request, ErrorCode.UNKNOWN_TOPIC, "the topic has been deleted")]
+        header = proposal.header
+        if header.producer_id != NO_PRODUCER:
+            verdict, repeated = self._history.dedup.judge((header.producer_id, *slot), header)
+            if repeated is not None:
+                self._wait(repeated.gseq, proposal.request, repeated.offset, proposal.at)
+                return []
+            if verdict is not Verdict.NEW:
+                return [_rejected(proposal.request, *_VERDICTS[verdict])]
+        offset = self._history.next_offset(slot)
+        entry = self._history.sequence_batch(self.view.epoch, slot, proposal.batch, header)
+        self._wait(entry.gseq, proposal.request, offset, proposal.at)
+        return []
+
+    def decide(self, proposal: ProposeDecision) -> list[Effect]:
+        """Append a decision, unless it would change nothing."""
+        refusal = self._refusal(proposal.at, 0)
+        if refusal is not None:
+            return [_rejected(proposal.request, ErrorCode.RETRY, refusal)]
+        known = self._history.topics.get(proposal.decision.name)
+        if isinstance(proposal.decision, TopicCreated):
+            if known is not None:
+                text = f"topic {proposal.decision.name!r} exists already"
+                return [_rejected(proposal.request, ErrorCode.TOPIC_EXISTS, text)]
+        elif known != proposal.decision.topic_id:
+            text = f"there is no topic {proposal.decision.name!r}"
+            return [_rejected(proposal.request, ErrorCode.UNKNOWN_TOPIC, text)]
+        entry = self._history.sequence_decision(self.view.epoch, proposal.decision)
+        self._wait(entry.gseq, proposal.request, entry.gseq, proposal.at)
+        return []
+
+    def _wait(self, gseq: int, request: int, offset: int, at: float) -> None:
+        if self._moved_at is None:
+            self._moved_at = at
+        self._waiting.add(Waiter(gseq, request, offset, at))
+
+    def _refusal(self, at: float, size: int) -> str | None:
+        """Why nothing may be sequenced now, if so."""
+        if self._history.log.bytes + size > self._limits.memory_max:
+            return "broker memory is full (setting memory_max)"
+        if self._history.topics:
+            return None
+        return self._below_floor(at)
+
+    def _below_floor(self, at: float) -> str | None:
+        """Q10: an empty cluster sequences nothing while it may be the smaller part of a larger one."""
+        expected = self._limits.expected_nodes()
+        floor = floor_of(expected)
+        if len(self.view.members) < floor:
+            names = ", ".join(member.node_id for member in self.view.members)
+            return f"waiting for {floor} of {expected} expected nodes (setting expected_nodes), so far: {names}"
+        if expected > 1 and self.beats_above_floor < BEATS_ABOVE_FLOOR:
+            return "the cluster has just formed, waiting for two heartbeats"
+        if expected > 1 and at - self.other_cluster_at < CLEAR_S:
+            return "another cluster of this name holds topics, waiting to join it"
+        return None
+
+    # --- acks, commit ---
+
+    def store_own(self) -> None:
+        """This member has stored its own log up to its end."""
+        self.tally.ack(self._me, self._history.end)
+
+    def acked(self, member: Member, ack: ReplicateAck, at: float) -> list[Effect]:
+        """A member has stored everything up to ack.gseq (R9, R10)."""
+        if member not in self.outflow.flows or ack.gseq > self._history.end:
+            return []
+        moved = self.tally.ack(member, ack.gseq)
+        self.outflow.acked(member, ack, moved, at)
+        return [Announce(FollowerHeard(member, at))]
+
+    def committed(self, at: float) -> int:
+        """How far the view has committed; never below an earlier answer."""
+        commit = self.tally.committed()
+        if commit > self._committed:
+            self._committed = commit
+            self._moved_at = at if commit < self._history.end else None
+        return self._committed
+
+    def missing(self, nack: Nack, member: Member, commit: int) -> list[Effect]:
+        """Repair what a member misses (R16)."""
+        return self.outflow.repair(member, nack.first, nack.last, commit)
+
+    # --- heartbeats ---
+
+    def beat(self, serving: tuple[Member, ...], commit: int, at: float) -> list[Effect]:
+        """A heartbeat for everybody; who has waited for too long hears why."""
+        beat = Heartbeat(self.view.epoch, self._history.end, commit, serving)
+        effects = self.outflow.heartbeat(beat, to_all=self.beats == 0)
+        self.beats += 1
+        above = len(self.view.members) >= floor_of(self._limits.expected_nodes())
+        self.beats_above_floor = self.beats_above_floor + 1 if above else 0
+        self.learners = {
+            member: learner for member, learner in self.learners.items() if at - learner.heard_at < LEARNER_SILENT_S
+        }
+        effects += [Send(member, beat) for member in self.learners]
+        return effects + self._late(at)
+
+    def _late(self, at: float) -> list[Effect]:
+        """Where commit has not moved for the slow time, say to those who wait what it waits for."""
+        oldest, slow_s = self._waiting.oldest, self._limits.slow_s
+        if oldest is None or self._moved_at is None or at - self._moved_at < slow_s:
+            return []
+        missing = self.tally.missing(oldest.gseq)
+        who = ", ".join(member.node_id for member in missing)
+        verb = "member {} does not answer" if len(missing) == 1 else "members {} do not answer"
+        text = f"no commit for {at - self._moved_at:.0f} s: {verb.format(who)}"
+        return [_rejected(waiter.request, ErrorCode.RETRY, text) for waiter in self._waiting.take_since(at - slow_s)]
+
+    # --- learners ---
+
+    def teach(self, learner: Member, held: Digest, at: float) -> list[Effect]:
+        """Send a learner the next slice, and say so when it is close enough to be admitted (R18)."""
+        if learner in self.view.members:
+            return []
+        log = self._history.log
+        common = common_prefix(log.digest(), held)
+        self.learners[learner] = Learner(common, at)
+        effects: list[Effect] = [Announce(FollowerHeard(learner, at))]
+        if common < log.end or held.end > common:
+            effects.append(Send(learner, catch_up(self._history, NO_EPOCH, common, log.end)))
+        if log.end - common <= CAUGHT_UP_ENTRIES and log.bytes_between(common, log.end) <= CAUGHT_UP_BYTES:
+            effects.append(Announce(LearnerCaughtUp(learner)))
+        return effects
+
+
+_VERDICTS: dict[Verdict, tuple[ErrorCode, str]] = {
+    Verdict.GAP: (ErrorCode.OUT_OF_ORDER, "an earlier batch of this producer is missing"),
+    Verdict.UNKNOWN: (ErrorCode.UNKNOWN_PRODUCER, "the log does not know this producer"),
+    Verdict.FENCED: (ErrorCode.FENCED, "a newer incarnation of this producer has taken over"),
+}
+
+
+def catch_up(history: History, epoch: Epoch, common: int, last: int) -> CatchUp:
+    """The slice of a history that follows what both hold alike."""
+    entries = history.log.entries(common + 1, last, TCP_SLICE, SLICE_ENTRIES)
+    return CatchUp(epoch, common, entries, history.log.digest())
+
+
+def _rejected(request: int, error: ErrorCode, text: str) -> Effect:
+    return Announce(Rejected(request, error, text))

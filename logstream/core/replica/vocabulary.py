@@ -1,0 +1,212 @@
+"""What the Replica is told by other actors of its node, and what it announces to them.
+
+Commands are imperatives, events are past tense. Everything that other nodes say to a Replica is in
+`protocol/messages.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from logstream.protocol.batches import Batch, BatchHeader
+from logstream.protocol.errors import ErrorCode
+from logstream.protocol.identity import Digest, Epoch, Member, View
+from logstream.protocol.messages import Decision, Entry
+
+# --- commands ---
+
+
+@dataclass(frozen=True, slots=True)
+class Propose:
+    """Sequence this batch. The answer is Produced or Rejected with the same request number."""
+
+    request: int
+    topic_id: int
+    partition: int
+    batch: Batch
+    header: BatchHeader
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProposeDecision:
+    """Sequence this decision: to create a topic, or to delete one by its name."""
+
+    request: int
+    decision: Decision
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """A candidate's Replica must hold this base before anybody else can be asked to (R5, R6)."""
+
+    epoch: Epoch
+    source: Member  # whose log the base is
+    base: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """The view of this epoch is installed: lead it (R6). `acked` have stored its base."""
+
+    epoch: Epoch
+    acked: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepAside:
+    """This leader is leaving: freeze, and name the member with the highest ack (R18)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Time for a heartbeat. `serving` are the members that this leader hears."""
+
+    serving: tuple[Member, ...]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class LearnFrom:
+    """Join this cluster: learn from its leader until a view admits us."""
+
+    cluster_id: str
+    leader: Member
+
+
+@dataclass(frozen=True, slots=True)
+class Introduce:
+    """Answer a JOIN at this "host:port", or announce this member to everybody (to = "")."""
+
+    to: str
+    leader_heard: bool
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetLearner:
+    """This learner is gone."""
+
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
+class OtherClusterHeard:
+    """Another cluster of this name that holds topics was heard of (Q10)."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class DropIdentity:
+    """This cluster holds nothing and another one is there: stop being this member (R20)."""
+
+
+# --- events ---
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """These batches of one partition are committed, in offset order."""
+
+    topic_id: int
+    partition: int
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionCommitted:
+    """A decision is committed; its gseq is the id of a topic that it creates."""
+
+    gseq: int
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Produced:
+    """What was proposed is committed: a batch at this offset, or a decision at this gseq."""
+
+    request: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """What was proposed is not in the log (or, with RETRY, may be: the same sequence will tell)."""
+
+    request: int
+    error: ErrorCode
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Promised:
+    """This Replica has promised this epoch and is frozen until a view resumes it."""
+
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """The candidate's own Replica holds the base."""
+
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class ViewInstalled:
+    """This view is installed and this member, one of its members, is active in it."""
+
+    view: View
+    leads: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ViewLeft:
+    """A view without this member is accepted: it is a learner now."""
+
+    view: View
+
+
+@dataclass(frozen=True, slots=True)
+class SteppedAside:
+    """The leader is frozen; this member, if any, has the highest ack."""
+
+    epoch: Epoch
+    successor: Member | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderHeard:
+    """The leader of the active view, or of the cluster that this learner follows, said something valid."""
+
+    leader: Member
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class FollowerHeard:
+    """A member of the view, or a learner, acknowledged something to this leader."""
+
+    member: Member
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServingChanged:
+    """The leader says that these members serve clients: the hash ring."""
+
+    serving: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerCaughtUp:
+    """This learner is close enough to the end of the log to be admitted (R18)."""
+
+    learner: Member
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityDropped:
+    """This member is no more; its node begins anew with another store_id."""

@@ -1,0 +1,78 @@
+"""The registry of topics, applied from committed decisions: equal logs make equal registries.
+
+Whether a topic may be created is judged once, when the leader sequences the decision; what arrives
+here is a fact.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from logstream.core.effects import Announce, Effect, Note
+from logstream.core.replica.vocabulary import DecisionCommitted
+from logstream.protocol.errors import LocalProtocolError
+from logstream.protocol.messages import TopicCreated, TopicDeleted
+
+NAME_MAX = 249
+PARTITIONS_MAX = 10_000
+_NAME = re.compile(r"[a-zA-Z0-9._-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic of the registry."""
+
+    topic_id: int  # gseq of its creation
+    name: str
+    partitions: int
+
+
+@dataclass(frozen=True, slots=True)
+class TopicOpened:
+    """A topic exists from here on."""
+
+    topic: Topic
+
+
+@dataclass(frozen=True, slots=True)
+class TopicClosed:
+    """A topic was deleted."""
+
+    topic: Topic
+
+
+def fault_in_name(name: str) -> str | None:
+    """Why this cannot be a topic's name, if so: the rules are Kafka's."""
+    if not name:
+        return "a topic name cannot be empty"
+    if len(name) > NAME_MAX:
+        return f"a topic name has at most {NAME_MAX} characters, this one has {len(name)}"
+    if name in (".", ".."):
+        return f"a topic cannot be named {name!r}"
+    if not _NAME.fullmatch(name):
+        return f"topic name {name!r} has characters other than letters, digits, '.', '_' and '-'"
+    return None
+
+
+class Topics:
+    """The registry of one node."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[int, Topic] = {}
+
+    def handle(self, event: object) -> list[Effect]:
+        """One event."""
+        match event:
+            case DecisionCommitted(gseq=gseq, decision=TopicCreated() as created):
+                topic = Topic(gseq, created.name, created.partitions)
+                self.by_id[gseq] = topic
+                return [
+                    Note("topic created", {"topic": topic.name, "partitions": topic.partitions}),
+                    Announce(TopicOpened(topic)),
+                ]
+            case DecisionCommitted(decision=TopicDeleted() as deleted):
+                topic = self.by_id.pop(deleted.topic_id)
+                return [Note("topic deleted", {"topic": topic.name}), Announce(TopicClosed(topic))]
+            case _:
+                raise LocalProtocolError(f"the topics cannot handle {event!r}")
