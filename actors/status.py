@@ -1,0 +1,98 @@
+"""What `status` says: one JSON object made from what every actor reported.
+
+docs/status.md describes it; the keys are stable. Nothing here is kept: each answer is made from one
+round of reports.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from actors.mesh import Seat
+from logstream.protocol.identity import Member, View
+
+Facts = dict[str, dict[str, Any]]  # by actor
+
+
+def status_object(me: Member, cluster: str, facts: Facts, silent: list[str], longest_turn_s: float) -> dict[str, Any]:
+    """The object that `status --json` prints."""
+    replica = facts.get(Seat.REPLICA, {})
+    view: View | None = replica.get("view")
+    return {
+        "cluster": cluster,
+        "cluster_id": view.cluster_id if view else "",
+        "node_id": me.node_id,
+        "address": me.address,
+        "state": state_in_words(facts),
+        "view": view.epoch.n if view else 0,
+        "epoch": str(view.epoch) if view else "none",
+        "leader": view.leader.node_id if view else None,
+        "members": _members(view, replica),
+        "commit": replica.get("commit", 0),
+        "last": replica.get("last", 0),
+        "commit_rule": view.commit if view else None,
+        "topics": _topics(facts),
+        "log_bytes": replica.get("bytes", 0),
+        "refused": _refused(facts),
+        "loop_turn_max_ms": round(longest_turn_s * 1000, 3),
+        "no_answer": silent,
+        "actors": {name: {key: said for key, said in fact.items() if key != "view"} for name, fact in facts.items()},
+    }
+
+
+def state_in_words(facts: Facts) -> str:
+    """What this node is doing, for a person."""
+    replica, detector = facts.get(Seat.REPLICA, {}), facts.get(Seat.FAILURE_DETECTOR, {})
+    if not replica.get("active"):
+        if facts.get(Seat.VIEW_MANAGER, {}).get("attempt"):
+            return "changing the view"
+        return str(facts.get(Seat.DISCOVERY, {}).get("phase", "starting")) if not replica.get("view") else "frozen"
+    if replica.get("leads"):
+        return "leading"
+    return "following" if detector.get("leader_heard") else "without a leader"
+
+
+def _members(view: View | None, replica: dict[str, Any]) -> list[dict[str, str]]:
+    if view is None:
+        return []
+    by_tcp = replica.get("by_tcp", [])
+    return [
+        {
+            "node_id": member.node_id,
+            "address": member.address,
+            "role": "leader" if member == view.leader else "follower",
+            "served_by": "tcp" if member.node_id in by_tcp else "multicast",
+        }
+        for member in view.members
+    ]
+
+
+def _topics(facts: Facts) -> list[dict[str, Any]]:
+    assigned = facts.get(Seat.CLIENT_GATEWAY, {}).get("assigned", {})
+    topics = facts.get(Seat.TOPICS, {}).get("topics", [])
+    return [
+        {
+            "name": topic["topic"],
+            "topic_id": topic["topic_id"],
+            "partitions": [
+                {
+                    "partition": number,
+                    "assigned": assigned.get(f"{topic['topic']}/{number}"),
+                    "start": facts.get(f"topic_log/{topic['topic_id']}/{number}", {}).get("start"),
+                    "end": facts.get(f"topic_log/{topic['topic_id']}/{number}", {}).get("end"),
+                }
+                for number in range(topic["partitions"])
+            ],
+        }
+        for topic in sorted(topics, key=lambda topic: str(topic["topic"]))
+    ]
+
+
+def _refused(facts: Facts) -> dict[str, int]:
+    """Messages that were counted and dropped, by reason, over all actors."""
+    total: Counter[str] = Counter()
+    for fact in facts.values():
+        refused = fact.get("refused", 0)
+        total.update(refused if isinstance(refused, dict) else {"a rule of the protocol was broken": refused})
+    return {reason: count for reason, count in sorted(total.items()) if count}
