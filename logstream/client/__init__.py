@@ -1,0 +1,31 @@
+"""The client library: Producer, Consumer, Admin. Each is imported when it is first used, so a tool that only
+asks for `status` does not load the record codec."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from logstream.client.admin import Admin
+    from logstream.client.consumer import Consumer, Record
+    from logstream.client.handles import BulkHandle, Handle, Placed
+    from logstream.client.producer import Producer
+
+_HOMES = {
+    "Admin": "admin",
+    "BulkHandle": "handles",
+    "Consumer": "consumer",
+    "Handle": "handles",
+    "Placed": "handles",
+    "Producer": "producer",
+    "Record": "consumer",
+}
+
+__all__ = ["Admin", "BulkHandle", "Consumer", "Handle", "Placed", "Producer", "Record"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

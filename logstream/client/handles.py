@@ -1,0 +1,235 @@
+"""Handles: what `send` and `send_many` return, and how a program waits for them.
+
+A handle is made for every record, so it is light: no lock, event or future of its own. Whoever waits
+leaves a callback; one lock for all handles orders that against the outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Generator, Sequence
+from typing import NamedTuple
+
+from logstream.core.client_events import Span
+from logstream.protocol.errors import LogStreamError
+
+_settling = threading.Lock()  # between a handle's outcome and those who ask for it
+
+
+class Placed(NamedTuple):
+    """Records of a bulk that lie one behind the other: numbers first, first + 1, ... have offset, offset + 1, ..."""
+
+    first: int  # number within the bulk
+    records: int
+    partition: int
+    offset: int
+
+
+class _Waitable:
+    """Something that is done one day."""
+
+    __slots__ = ("_callbacks", "_error", "reported")
+
+    def __init__(self) -> None:
+        self._callbacks: list[Callable[[], None]] | None = None
+        self._error: LogStreamError | None = None
+        self.reported = False  # has the program been told of the error?
+
+    def done(self) -> bool:
+        """Is the outcome known?"""
+        raise NotImplementedError
+
+    def when_done(self, callback: Callable[[], None]) -> None:
+        """Call when the outcome is known, at once if it is; else on the client's own thread, so be quick."""
+        with _settling:
+            if not self.done():
+                if self._callbacks is None:
+                    self._callbacks = []
+                self._callbacks.append(callback)
+                return
+        callback()
+
+    def _wait(self, timeout: float | None) -> None:
+        """Wait until done. Raises TimeoutError after `timeout` seconds, and the error if there is one."""
+        if not self.done():
+            over = threading.Lock()
+            over.acquire()
+            self.when_done(over.release)
+            if not over.acquire(timeout=-1 if timeout is None else timeout):
+                raise TimeoutError(f"not acknowledged yet after {timeout:g} s; the producer goes on trying")
+        self._raise_error()
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            self.reported = True
+            raise self._error
+
+    def _wait_in_loop(self) -> Generator[object, None, None]:
+        if not self.done():
+            loop = asyncio.get_running_loop()
+            over = loop.create_future()
+            self.when_done(lambda: _finish_soon(loop, over))
+            yield from over
+        self._raise_error()
+
+
+def _finish_soon(loop: asyncio.AbstractEventLoop, over: asyncio.Future[None]) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        loop.call_soon_threadsafe(_finish, over)
+
+
+def _finish(over: asyncio.Future[None]) -> None:
+    if not over.done():
+        over.set_result(None)
+
+
+class Handle(_Waitable):
+    """One record on its way."""
+
+    __slots__ = ("offset", "partition")
+
+    def __init__(self) -> None:
+        self._callbacks = None
+        self._error = None
+        self.reported = False
+        self.offset = -1  # of the record, once it is acknowledged
+        self.partition = -1  # where it went, once it is acknowledged
+
+    def done(self) -> bool:
+        """Is the record acknowledged or given up?"""
+        return self.offset >= 0 or self._error is not None
+
+    def result(self, timeout: float | None = None) -> int:
+        """The record's offset. Waits at most `timeout` seconds.
+
+        Raises TimeoutError while the outcome is open, else the LogStreamError that says why it failed.
+        """
+        self._wait(timeout)
+        return self.offset
+
+    def __await__(self) -> Generator[object, None, int]:
+        yield from self._wait_in_loop()
+        return self.offset
+
+
+class BulkHandle(_Waitable):
+    """Many records on their way, numbered from 0 in the order in which they were given."""
+
+    __slots__ = ("_failed", "_open", "_placed", "total")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0  # records given so far; final when send_many returns
+        self._open = True  # more may be given
+        self._placed: list[Placed] = []
+        self._failed: list[Span] = []
+
+    def done(self) -> bool:
+        """Is every record acknowledged or given up?"""
+        failed = sum(span.records for span in self._failed)
+        return not self._open and self.acknowledged + failed == self.total
+
+    @property
+    def acknowledged(self) -> int:
+        """How many records are in the log so far."""
+        return sum(placed.records for placed in self._placed)
+
+    @property
+    def first_unacknowledged(self) -> int | None:
+        """The lowest number that is not acknowledged; None if there is none."""
+        number = 0
+        for placed in sorted(self._placed):
+            if placed.first > number:
+                break
+            number = placed.first + placed.records
+        return number if number < self.total else None
+
+    def result(self, timeout: float | None = None) -> list[Placed]:
+        """Where the records are: runs of them, in the order in which they were given.
+
+        Raises TimeoutError while the outcome of any is open, else the error of the first that failed.
+        """
+        self._wait(timeout)
+        return sorted(self._placed)
+
+    def __await__(self) -> Generator[object, None, list[Placed]]:
+        yield from self._wait_in_loop()
+        return sorted(self._placed)
+
+    def given(self, records: int) -> None:
+        """So many more records are on their way; for send_many."""
+        with _settling:
+            self.total += records
+
+    def close(self) -> None:
+        """No more records will be given; for send_many."""
+        with _settling:
+            self._open = False
+            callbacks = self._take_callbacks()
+        _call(callbacks)
+
+    def _take_callbacks(self) -> list[Callable[[], None]]:
+        if self._callbacks is None or not self.done():
+            return []
+        callbacks, self._callbacks = self._callbacks, None
+        return callbacks
+
+
+def acknowledge(tickets: Sequence[object], partition: int, offset: int) -> int:
+    """Tell handles that their records are in the log, densely from `offset` on. Returns how many records."""
+    callbacks: list[Callable[[], None]] = []
+    start = offset
+    with _settling:
+        for ticket in tickets:
+            if type(ticket) is Handle:
+                ticket.partition = partition
+                ticket.offset = offset
+                offset += 1
+                if ticket._callbacks is not None:
+                    callbacks += ticket._callbacks
+                    ticket._callbacks = None
+            elif isinstance(ticket, Span) and isinstance(ticket.ticket, BulkHandle):
+                ticket.ticket._placed.append(Placed(ticket.first, ticket.records, partition, offset))
+                offset += ticket.records
+                callbacks += ticket.ticket._take_callbacks()
+    _call(callbacks)
+    return offset - start
+
+
+def fail(tickets: Sequence[object], error: LogStreamError) -> list[Handle | BulkHandle]:
+    """Tell handles that their records are given up. Returns the handles, a bulk's once for each span."""
+    callbacks: list[Callable[[], None]] = []
+    failed: list[Handle | BulkHandle] = []
+    with _settling:
+        for ticket in tickets:
+            if type(ticket) is Handle:
+                ticket._error = error
+                callbacks += ticket._callbacks or ()
+                ticket._callbacks = None
+                failed.append(ticket)
+            elif isinstance(ticket, Span) and isinstance(ticket.ticket, BulkHandle):
+                bulk = ticket.ticket
+                if bulk._error is None or ticket.first < min(span.first for span in bulk._failed):
+                    bulk._error = error
+                bulk._failed.append(ticket)
+                callbacks += bulk._take_callbacks()
+                failed.append(bulk)
+    _call(callbacks)
+    return failed
+
+
+def records_in(tickets: Sequence[object]) -> int:
+    """How many records these tickets stand for."""
+    return sum(ticket.records if isinstance(ticket, Span) else 1 for ticket in tickets)
+
+
+def error_of(handle: Handle | BulkHandle) -> LogStreamError | None:
+    """Why it failed, None if it did not."""
+    return handle._error
+
+
+def _call(callbacks: list[Callable[[], None]]) -> None:
+    for callback in callbacks:
+        callback()

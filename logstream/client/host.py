@@ -1,0 +1,118 @@
+"""CoreHost: one thread with one loop that carries out what a client core wants.
+
+    application --call--> loop thread: core.handle(event) -> effects -> connections, timers, or the client
+                          connections, timers ----------------^
+
+The core runs on this thread alone. The thread is a daemon: a program that ends without closing its
+clients is not kept alive by them (the producer has its own last word, see producer.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from typing import Any, Generic, TypeVar
+
+from logstream.client.connection import Connections
+from logstream.core.client_effects import Request
+from logstream.core.effects import SetTimer
+from logstream.core.events import Due
+
+Effect = TypeVar("Effect")
+STOP_S = 2.0  # how long the thread may take to end
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        return uvloop.new_event_loop()
+    return asyncio.new_event_loop()
+
+
+class CoreHost(Generic[Effect]):
+    """Runs a core. `deliver` gets the effects that are neither requests nor timers; `broke` hears of its exceptions."""
+
+    def __init__(
+        self,
+        name: str,
+        cluster: str,
+        handle: Callable[[Any], list[Effect]],
+        deliver: Callable[[Effect], None],
+        broke: Callable[[Exception], None],
+    ) -> None:
+        self._handle = handle
+        self._deliver = deliver
+        self._broke = broke
+        self._timers: dict[Hashable, asyncio.TimerHandle] = {}
+        self.loop = _new_loop()
+        self._connections = Connections(self.loop, cluster, self.feed, self.feed)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def call(self, function: Callable[..., object], *args: Any) -> None:
+        """Call on the loop's thread, soon. From any thread; after `stop` nothing happens."""
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(function, *args)
+
+    def run(self, function: Callable[[], None], timeout_s: float) -> None:
+        """Call on the loop's thread and wait until it is done, at most so long."""
+        done: Future[None] = Future()
+
+        def call_and_say() -> None:
+            try:
+                function()
+            finally:
+                done.set_result(None)
+
+        self.call(call_and_say)
+        with contextlib.suppress(TimeoutError):
+            done.result(timeout_s)
+
+    def feed(self, event: object) -> None:
+        """Give the core an event and do what it wants. On the loop's thread."""
+        try:
+            self.carry_out(self._handle(event))
+        except Exception as error:
+            self._broke(error)
+
+    def carry_out(self, effects: list[Effect]) -> None:
+        """Do what the core wants, in order. On the loop's thread."""
+        for effect in effects:
+            if isinstance(effect, Request):
+                self._connections.send(effect)
+            elif isinstance(effect, SetTimer):
+                self._set_timer(effect.timer, effect.after_s)
+            else:
+                self._deliver(effect)
+
+    def stop(self) -> None:
+        """Close the connections and end the thread."""
+        if threading.current_thread() is self._thread:
+            self.loop.stop()
+            return
+        self.call(self.loop.stop)
+        self._thread.join(STOP_S)
+
+    def _set_timer(self, timer: Hashable, after_s: float) -> None:
+        earlier = self._timers.get(timer)
+        if earlier is not None:
+            earlier.cancel()
+        due = self.loop.time() + after_s
+        self._timers[timer] = self.loop.call_later(after_s, self._fire, timer, due)
+
+    def _fire(self, timer: Hashable, due: float) -> None:
+        self._timers.pop(timer, None)
+        self.feed(Due(timer, self.loop.time(), due))
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+        finally:
+            self._connections.close()
+            self.loop.run_until_complete(asyncio.sleep(0))
+            self.loop.close()

@@ -1,0 +1,69 @@
+"""What the producer's and the consumer's core want done, besides SetTimer from effects.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from logstream.core.effects import SetTimer
+from logstream.protocol.batches import Batch
+from logstream.protocol.errors import LogStreamError
+from logstream.protocol.messages import ClientRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Ask this broker. Requests of one kind to one address go out in the order in which they were given."""
+
+    address: str
+    correlation: int
+    message: ClientRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The records of these tickets are committed, densely from `offset` on.
+
+    A ticket is the host's own, or a Span of one.
+    """
+
+    tickets: Sequence[object]
+    partition: int
+    offset: int
+    cost: int  # bytes of the producer's buffer that are free again
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The records of these tickets will not be tried again."""
+
+    tickets: Sequence[object]
+    error: LogStreamError
+    cost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """For the application: the records of this batch with first <= offset < limit."""
+
+    topic: str
+    partition: int
+    batch: Batch
+    first: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Everything that was there when the consumer started has been delivered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The consumer cannot go on."""
+
+    error: LogStreamError
+
+
+ProducerEffect = Request | SetTimer | Acknowledged | Failed
+ConsumerEffect = Request | SetTimer | Deliver | Ended | Broken

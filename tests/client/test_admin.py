@@ -1,0 +1,66 @@
+"""Admin on real sockets, against fake brokers."""
+
+from __future__ import annotations
+
+import pytest
+
+from logstream import Admin, NoClusterFound, RequestTimedOut, TopicExists, UnknownTopic
+from logstream.protocol.errors import ErrorCode
+from logstream.protocol.messages import CreateTopic, StatusRequest, TopicResponse
+from tests.client.fake_broker import FakeBrokers
+
+
+def test_topics_are_made_listed_described_and_removed(brokers: FakeBrokers) -> None:
+    with Admin(brokers.addresses) as admin:
+        admin.create_topic("b", 2)
+        admin.create_topic("a")
+        assert [(topic.name, len(topic.partitions)) for topic in admin.topics()] == [("a", 1), ("b", 2)]
+        assert [member.address for member in admin.describe("b").partitions] == brokers.addresses
+        admin.delete_topic("b")
+        assert [topic.name for topic in admin.topics()] == ["a"]
+
+
+def test_a_topic_that_is_there_already_and_one_that_is_not_are_errors(brokers: FakeBrokers) -> None:
+    with Admin(brokers.addresses) as admin:
+        admin.create_topic("a")
+        with pytest.raises(TopicExists, match="a already"):
+            admin.create_topic("a")
+        with pytest.raises(UnknownTopic, match="nowhere"):
+            admin.describe("nowhere")
+        with pytest.raises(UnknownTopic, match="nowhere"):
+            admin.delete_topic("nowhere")
+
+
+def test_a_creation_whose_answer_was_lost_is_not_called_an_error(brokers: FakeBrokers) -> None:
+    lost: list[object] = []
+
+    def lose_the_first_answer(request: object) -> TopicResponse | None:
+        if isinstance(request, CreateTopic) and not lost:
+            lost.append(brokers.model.answer(brokers.addresses[0], request))
+            return TopicResponse(ErrorCode.RETRY, "view changed")
+        return None
+
+    brokers.spoil = lose_the_first_answer
+    Admin(brokers.addresses).create_topic("a", 3)
+    assert len(brokers.model.topics["a"].partitions) == 3
+
+
+def test_status_is_the_brokers_json(brokers: FakeBrokers) -> None:
+    assert Admin(brokers.addresses).status() == {"cluster_id": "c1"}
+
+
+def test_metadata_is_the_leaders(brokers: FakeBrokers) -> None:
+    brokers.model.leaderless.add(brokers.addresses[1])
+    leader = Admin([brokers.addresses[1], brokers.addresses[0]]).metadata().leader
+    assert leader is not None and leader.address == brokers.addresses[0]
+
+
+def test_the_time_out_says_why(brokers: FakeBrokers) -> None:
+    brokers.spoil = lambda request: None if isinstance(request, StatusRequest) else TopicResponse(ErrorCode.NONE)
+    with pytest.raises(RequestTimedOut, match="TopicResponse"):
+        Admin(brokers.addresses, timeout_s=0.1).topics()
+
+
+def test_nobody_there_says_what_was_tried() -> None:
+    with pytest.raises(NoClusterFound, match=r"127.0.0.1:1 \(connection refused\), named by bootstrap"):
+        Admin("127.0.0.1:1")
