@@ -77,3 +77,33 @@ class VirtualLoop:
     def _run_next(self) -> None:
         self._now, _, _, handle = heapq.heappop(self._heap)
         handle.run()
+
+
+class Mortal:
+    """One node's view of the loop: when the node is killed, nothing of it runs any more."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+        self._alive = True
+
+    def kill(self) -> None:
+        """kill -9: whatever the node had scheduled never happens."""
+        self._alive = False
+
+    def time(self) -> float:
+        """Virtual seconds since the start."""
+        return self._loop.time()
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> VirtualHandle:
+        """Call after so many virtual seconds, if the node still lives."""
+        return self._loop.call_later(delay, self._call, callback, args)
+
+    def call_soon(self, callback: Callable[..., object], *args: Any) -> VirtualHandle:
+        """Call at this instant, if the node still lives."""
+        return self._loop.call_soon(self._call, callback, args)
+
+    call_soon_threadsafe = call_soon
+
+    def _call(self, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
+        if self._alive:
+            callback(*args)
