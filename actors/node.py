@@ -53,6 +53,7 @@ from logstream.settings import Settings
 from transport.stack import Stack, StackSettings
 
 TURN = 64  # messages that one actor may handle before others get their turn
+STUCK_S = 1.0  # how long a stopping node waits for its actors
 
 
 class Transports(Protocol):
@@ -145,16 +146,28 @@ class Node:
 
     def stop(self) -> None:
         """Leave the cluster cleanly, then stop; `on_stopped` is called when that is done."""
-        if self._running is None or self._stopping:
+        if self._stopping:
             return
         self._stopping = True
         self._log.info("stopping")
-        self._running.refs[Seat.CARETAKER].tell(Leave())
+        if self._running is not None:  # else it is beginning anew, and ends there
+            self._running.refs[Seat.CARETAKER].tell(Leave())
 
     def dump(self) -> None:
         """Write what every actor is doing to the log."""
         if self._running is not None:
             self._running.refs[Seat.CARETAKER].tell(Dump())
+
+    @property
+    def running(self) -> bool:
+        """Are its actors there? Not before the start, after the stop, and between two incarnations."""
+        return self._running is not None
+
+    def actor(self, seat: Seat) -> NodeActor:
+        """The running actor in this seat; for checkers, which look inside. Raises KeyError if there is none."""
+        if self._running is None:
+            raise KeyError(seat)
+        return next(actor for actor in self._running.scheduler.actors if actor.name == seat)
 
     # --- construction ---
 
@@ -247,6 +260,9 @@ class Node:
         self._stop_actors(self._start_again)
 
     def _start_again(self) -> None:
+        if self._stopping:
+            self.on_stopped(0, "")
+            return
         try:
             self.start()
         except OSError as error:
@@ -257,20 +273,21 @@ class Node:
         self._stop_actors(lambda: self.on_stopped(exit_code, reason))
 
     def _stop_actors(self, then: Callable[[], object]) -> None:
-        """Stop all actors, the last started first, and go on when what they wrote has left."""
+        """Stop all actors, and go on when what they wrote has left."""
         running, self._running = self._running, None
-        if running is None:
-            return
-        topic_logs = [actor for actor in running.scheduler.actors if actor.name.startswith("topic_log/")]
-        for actor in topic_logs:
-            SafeRef[Any](actor.actor_ref).stop()
-        for seat in reversed(list(running.refs)):
-            running.refs[seat].stop()
-        self._when_gone(running.scheduler, then)
+        if running is not None:  # outside of the turn of the actor that brought the news, or it would stop first
+            self._around.loop.call_soon(self._tell_to_stop, running.scheduler, then)
 
-    def _when_gone(self, scheduler: Scheduler, then: Callable[[], object]) -> None:
-        if scheduler.actors:
-            self._around.loop.call_later(0.005, self._when_gone, scheduler, then)
+    def _tell_to_stop(self, scheduler: Scheduler, then: Callable[[], object]) -> None:
+        """The last started first; all at once, because a leaver that goes on talking may be taken for a joiner."""
+        for actor in reversed(list(scheduler.actors)):
+            SafeRef[Any](actor.actor_ref).stop()
+        self._when_gone(scheduler, then, self._around.loop.time() + STUCK_S)
+
+    def _when_gone(self, scheduler: Scheduler, then: Callable[[], object], deadline: float) -> None:
+        """An actor that never started never stops; nobody waits for it for ever."""
+        if scheduler.actors and self._around.loop.time() < deadline:
+            self._around.loop.call_later(0.005, self._when_gone, scheduler, then, deadline)
         else:
             self._around.loop.call_later(0.02, then)  # TCP writes out its last words
 

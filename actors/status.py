@@ -53,19 +53,25 @@ def state_in_words(facts: Facts) -> str:
     return "following" if detector.get("leader_heard") else "without a leader"
 
 
-def _members(view: View | None, replica: dict[str, Any]) -> list[dict[str, str]]:
+def _members(view: View | None, replica: dict[str, Any]) -> list[dict[str, str | None]]:
     if view is None:
         return []
-    by_tcp = replica.get("by_tcp", [])
     return [
         {
             "node_id": member.node_id,
             "address": member.address,
             "role": "leader" if member == view.leader else "follower",
-            "served_by": "tcp" if member.node_id in by_tcp else "multicast",
+            "served_by": _served_by(member, view, replica),
         }
         for member in view.members
     ]
+
+
+def _served_by(member: Member, view: View, replica: dict[str, Any]) -> str | None:
+    """How the leader reaches this member; only the leader knows."""
+    if not replica.get("leads") or member == view.leader:
+        return None
+    return "tcp" if member.node_id in replica.get("by_tcp", []) else "multicast"
 
 
 def _topics(facts: Facts) -> list[dict[str, Any]]:

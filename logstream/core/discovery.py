@@ -81,6 +81,7 @@ class Discovery:
         self._discovery_s = discovery_s
         self._heartbeat_s = heartbeat_s
         self._disturbed = False  # somebody was heard in this period
+        self._joins = 0  # said in this period
         self._cluster_id = ""
         self._view: View | None = None
         self._leads = False
@@ -99,10 +100,10 @@ class Discovery:
         match event:
             case Received():
                 return self._hear(event)
-            case Due(timer=timer, at=at):
-                return self._due(timer, at)
+            case Due(timer=timer, at=at, due=due):
+                return self._due(timer, at, late=at - due > self._heartbeat_s)
             case LeaderHeard():
-                self._heard_leader = True
+                self._heard_leader = self._disturbed = True
                 return []
             case ViewInstalled():
                 return self._view_installed(event)
@@ -135,12 +136,12 @@ class Discovery:
             case _:
                 raise LocalProtocolError(f"discovery cannot handle {received.message!r}")
 
-    def _due(self, timer: Hashable, at: float) -> list[Effect]:
+    def _due(self, timer: Hashable, at: float, late: bool) -> list[Effect]:
         match timer:
             case JoinDue():
                 return self._ask(at)
             case DiscoveryTimedOut():
-                return self._period_over()
+                return self._period_over(late)
             case LearnerTimedOut():
                 return self._learner_silent()
             case PresentDue():
@@ -151,22 +152,25 @@ class Discovery:
     # --- looking ---
 
     def _look(self) -> list[Effect]:
-        self.phase, self._disturbed = Phase.LOOKING, False
+        self.phase, self._disturbed, self._joins = Phase.LOOKING, False, 0
         return [SetTimer(JoinDue(), 0.0), SetTimer(DiscoveryTimedOut(), self._discovery_s)]
 
     def _ask(self, at: float) -> list[Effect]:
         join = Join(self.me, self._cluster_id, settings=self._settings)
         if self.phase is Phase.LOOKING:
+            self._joins += 1
             return [Broadcast(join), SetTimer(JoinDue(), self._discovery_s / JOINS)]
         if self.phase is Phase.MEMBER and self._leads and not self._topics:
             return [Broadcast(join), SetTimer(JoinDue(), ASK_AGAIN_S)]
         return []
 
-    def _period_over(self) -> list[Effect]:
+    def _period_over(self, late: bool) -> list[Effect]:
         if self.phase is not Phase.LOOKING:
             return []
-        if self._disturbed:
+        if self._disturbed or late:  # R14: after a pause the period starts again, what came meanwhile is still unread
             return self._look()
+        if self._joins < JOINS:  # a slow machine: the rest of them first
+            return [SetTimer(DiscoveryTimedOut(), (JOINS - self._joins) * self._discovery_s / JOINS)]
         self.phase = Phase.FOUNDING
         return [Note("founding a cluster: nobody answered", {}), Announce(FoundCluster())]
 
@@ -194,7 +198,11 @@ class Discovery:
         if self._heard_leader:
             self._heard_leader = False
             return [SetTimer(LearnerTimedOut(), LEARNER_SILENT_S)]
-        return [Note("nobody of the cluster was heard, looking again", {}, warning=True), Announce(DropIdentity())]
+        return [
+            Note("nobody of the cluster was heard, looking again", {}, warning=True),
+            Announce(DropIdentity()),
+            SetTimer(LearnerTimedOut(), LEARNER_SILENT_S),  # who has accepted a view with topics keeps its identity
+        ]
 
     def _view_installed(self, event: ViewInstalled) -> list[Effect]:
         self.phase, self._cluster_id = Phase.MEMBER, event.view.cluster_id

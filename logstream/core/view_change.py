@@ -198,7 +198,8 @@ class ViewChange:
                 return self._view_installed(event)
             case ViewLeft():
                 return self._view_left()
-            case LearnerCaughtUp(learner=learner):
+            case LearnerCaughtUp(learner=learner, at=at):
+                self._now = max(self._now, at)
                 return self._wish_join(learner)
             case LinkDown(member=member):
                 return self._absent(member)
@@ -269,10 +270,11 @@ class ViewChange:
         self._highest_n = max(self._highest_n, hello.promised.n)
         if not self.leads or self.view is None or sender not in self.view.members:
             return []
-        if hello.promised > self.view.epoch:
+        attempt = self.attempt
+        # A late heartbeat may be answered after our own STATE_EXCHANGE overtook it: that promise needs no other change.
+        if hello.promised > max(self.view.epoch, attempt.epoch if attempt is not None else NO_EPOCH):
             self._change_due = True
             return self._start_if_due()
-        attempt = self.attempt
         if attempt is not None and attempt.install is not None and hello.last_view < attempt.epoch:
             return [Send(sender, attempt.install)]
         return []
@@ -285,8 +287,7 @@ class ViewChange:
         if not (self._joiners or self._leavers or self._shrinking or self._change_due):
             return []
         wait_s = self._growth_wait()
-        if wait_s > 0:
-            self._waiting = True
+        if wait_s > 0:  # `_waiting` stays false: a leaver does not wait for growth
             return [SetTimer(RetryDue(), wait_s)]
         return self._start()
 
@@ -345,13 +346,12 @@ class ViewChange:
 
     def _refused(self, epoch: Epoch, promised: Epoch, sender: Member) -> list[Effect]:
         """Somebody has promised more: once more at once, above it."""
-        self._highest_n = max(self._highest_n, promised.n)
         attempt = self.attempt
-        if attempt is None or attempt.epoch != epoch or attempt.installed:
+        if attempt is not None and attempt.epoch == epoch and sender in attempt.asked:
+            self._highest_n = max(self._highest_n, promised.n)
+        if attempt is None or attempt.epoch != epoch or attempt.install is not None:
             return []
-        if attempt.install is None and sender not in attempt.gone:
-            return self._start()
-        return []
+        return self._start() if sender in attempt.asked - attempt.gone else []
 
     def _judge_if_all_answered(self, attempt: Attempt) -> list[Effect]:
         if attempt.install is None and attempt.asked <= attempt.gone | set(attempt.states):
@@ -487,6 +487,8 @@ class ViewChange:
         self._highest_n = max(self._highest_n, event.view.epoch.n)
         self._joiners = {joiner: None for joiner in self._joiners if joiner not in members}
         self._leavers = {leaver: None for leaver in self._leavers if leaver in members}
+        for member in members:
+            self._refused_joiners.pop(member, None)
         if self._shrinking and members == (self.me,):
             self._shrinking = False
         if self._leaving:

@@ -77,7 +77,9 @@ class Catalog:
 
     def forget(self, request: int) -> None:
         """The request is answered."""
-        self._questions.pop(request, None)
+        question = self._questions.pop(request, None)
+        for read in question.waiting if question is not None else ():
+            self._reads.pop(read, None)
 
     def describe(self, name: str, request: int | None) -> TopicMetadata:
         """A topic with its assigned brokers, and with its offsets if this request asked for them."""

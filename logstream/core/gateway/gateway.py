@@ -15,7 +15,6 @@ Elsewhere: what is in the log (replica), what a partition holds (topic_log), who
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,6 +22,7 @@ from logstream.core.effects import Announce, Effect, Forward, SetTimer
 from logstream.core.events import Due, LinkDown, Origin, Received, SessionClosed
 from logstream.core.failure_detector import LeaderFound, LeaderLost
 from logstream.core.gateway.catalog import Catalog
+from logstream.core.gateway.holding import HELD_S, Held, Holding
 from logstream.core.gateway.polls import Poll, Polls
 from logstream.core.gateway.sessions import Asker, Sessions
 from logstream.core.gateway.vocabulary import HeldTimedOut, PollTimedOut, StatusAsked, StatusReady
@@ -43,9 +43,6 @@ from logstream.protocol.batches import BatchHeader, check, header_of
 from logstream.protocol.errors import ErrorCode, LocalProtocolError, RemoteProtocolError
 from logstream.protocol.identity import NO_EPOCH, Member, View
 
-HELD_MAX = 1000
-HELD_BYTES_MAX = 16 << 20
-HELD_S = 2.0
 LOOK_S = 0.1  # between looks at what is held
 FORWARDED_S = 10.0  # after which a forwarded request counts as lost
 BATCH_OVERHEAD = 4096  # bytes that a batch of one record may be larger than record_max
@@ -69,16 +66,7 @@ class Pending:
     message: wire.ClientRequest
     since: float
     forwarded_to: Member | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A request that waits for better times."""
-
-    asker: Asker
-    message: wire.ClientRequest
-    since: float
-    reason: str
+    creates: bool = False  # a topic for a request that is held meanwhile: nobody waits for this answer itself
 
 
 class Gateway:
@@ -97,7 +85,7 @@ class Gateway:
         self._settings = settings
         self._pending: dict[int, Pending] = {}
         self._creating: set[str] = set()
-        self._held: deque[Held] = deque()
+        self._held = Holding()
         self._last_request = 0
         self._now = 0.0
         self._looking = False
@@ -170,7 +158,7 @@ class Gateway:
     def _hear(self, received: Received, sender: Origin) -> list[Effect]:
         message = received.message
         if isinstance(message, wire.ClientResponse):
-            return self._answer_request(received.correlation, message)
+            return self._answered(received.correlation, sender, message)
         if not isinstance(message, wire.ClientRequest):
             raise RemoteProtocolError(f"a client may not say {type(message).__name__}")
         return self._serve(self.sessions.asked(sender, received.correlation), message, self._now)
@@ -193,6 +181,11 @@ class Gateway:
     # --- produce ---
 
     def _produce(self, asker: Asker, produce: wire.Produce, since: float) -> list[Effect]:
+        if not self._ready:  # what is held is looked at often, so the CRC is checked only after this
+            return self._hold(asker, produce, since, self._why_not_ready())
+        topic = self.catalog.topic(produce.topic, produce.topic_id)
+        if topic is None:
+            return self._hold_unknown(asker, produce, since)
         forwarded = isinstance(asker.origin, Member)
         try:
             header = header_of(produce.batch.body) if forwarded else check(produce.batch)
@@ -202,11 +195,6 @@ class Gateway:
         fault = self._fault_of_produce(produce, header)
         if fault is not None:
             return self._no(asker, *fault)
-        if not self._ready:
-            return self._hold(asker, produce, since, self._why_not_ready())
-        topic = self.catalog.topic(produce.topic, produce.topic_id)
-        if topic is None:
-            return self._hold_unknown(asker, produce, since)
         if produce.partition >= topic.partitions:
             text = f"topic {topic.name!r} has {topic.partitions} partitions, there is no {produce.partition}"
             return self._no(asker, ErrorCode.UNKNOWN_TOPIC, text)
@@ -295,7 +283,7 @@ class Gateway:
         if missing and metadata.create and self._settings.auto_create:
             return self._create_missing(asker, metadata, since, missing)
         effects, request = self.catalog.measure(self._ask(asker, metadata), metadata.topics)
-        return effects + (self._answer_metadata(request) if request is not None else [])
+        return effects + (self._answer_metadata(request) if request is not None else self._look_later())
 
     def _create_missing(self, asker: Asker, metadata: wire.Metadata, since: float, missing: list[str]) -> list[Effect]:
         """Create what is missing, and answer once it is there."""
@@ -305,6 +293,7 @@ class Gateway:
                 self._creating.add(name)
                 decision = wire.TopicCreated(name, self._settings.default_partitions)
                 request = self._ask(asker, metadata)
+                self._pending[request].creates = True
                 effects.append(Announce(ProposeDecision(request, decision, self._now)))
         return effects + self._hold(asker, metadata, since, "the topic is being created")
 
@@ -373,13 +362,22 @@ class Gateway:
         request = self._ask(asker, message, forwarded_to=leader)
         return [Forward(leader, request, message), *self._look_later()]
 
+    def _answered(self, request: int, sender: Origin, response: wire.ClientResponse) -> list[Effect]:
+        """Only the broker that a request was forwarded to may answer it; what comes too late is dropped."""
+        if not isinstance(sender, Member):
+            raise RemoteProtocolError(f"a client may not say {type(response).__name__}")
+        pending = self._pending.get(request)
+        if pending is None or pending.forwarded_to != sender:
+            return []
+        return self._answer_request(request, response)
+
     def _answer_request(self, request: int, response: wire.ClientResponse) -> list[Effect]:
         pending = self._pending.pop(request, None)
         return self.sessions.answer(pending.asker, response) if pending else []
 
     def _succeeded(self, request: int, offset: int) -> list[Effect]:
         pending = self._pending.get(request)
-        if pending is None or isinstance(pending.message, wire.Metadata):
+        if pending is None or pending.creates:
             self._pending.pop(request, None)
             return []
         if isinstance(pending.message, wire.Produce):
@@ -399,7 +397,7 @@ class Gateway:
         pending = self._pending.pop(rejected.request, None)
         if pending is None:
             return []
-        if isinstance(pending.message, wire.Metadata):  # a topic that could not be created: its asker is held
+        if pending.creates:  # a topic that could not be created: its asker is held
             self._creating.clear()
             return []
         return self._no(pending.asker, rejected.error, rejected.text, pending.message)
@@ -420,6 +418,7 @@ class Gateway:
         effects: list[Effect] = []
         for request in lost:
             pending = self._pending.pop(request)
+            self.catalog.forget(request)
             effects += self._no(pending.asker, ErrorCode.RETRY, reason, pending.message)
         return effects
 
@@ -443,10 +442,8 @@ class Gateway:
         return "the view is changing" if not self.active else f"leader {self.view.leader} does not answer"
 
     def _hold(self, asker: Asker, message: wire.ClientRequest, since: float, reason: str) -> list[Effect]:
-        size = sum(_size(held.message) for held in self._held) + _size(message)
-        if self._now - since >= HELD_S or len(self._held) >= HELD_MAX or size > HELD_BYTES_MAX:
+        if not self._held.hold(Held(asker, message, since), self._now):
             return self._no(asker, ErrorCode.RETRY, reason, message)
-        self._held.append(Held(asker, message, since, reason))
         return self._look_later()
 
     def _hold_unknown(self, asker: Asker, message: wire.ClientRequest, since: float) -> list[Effect]:
@@ -464,9 +461,8 @@ class Gateway:
 
     def _look_again(self) -> list[Effect]:
         """Serve what is held, in order; what still cannot be served is held again."""
-        held, self._held = self._held, deque()
         effects: list[Effect] = []
-        for one in held:
+        for one in self._held.take_all():
             effects += self._serve(one.asker, one.message, one.since)
         effects += self._lost(self._is_lost, "no answer from the leader")
         return effects + (self._look_later() if self._held or self._pending else [])
@@ -474,11 +470,7 @@ class Gateway:
     def _is_lost(self, pending: Pending) -> bool:
         """Its answer will hardly come: the leader is silent, or this is one and no view has resumed it."""
         patience_s = FORWARDED_S if self.active else HELD_S
-        return isinstance(pending.message, wire.Produce) and self._now - pending.since > patience_s
-
-
-def _size(message: wire.ClientRequest) -> int:
-    return message.batch.size if isinstance(message, wire.Produce) else 0
+        return not pending.creates and self._now - pending.since > patience_s
 
 
 def _produce_error(error: ErrorCode, text: str, assigned: Member | None = None) -> wire.ProduceResponse:

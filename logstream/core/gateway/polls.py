@@ -17,6 +17,8 @@ from logstream.protocol.batches import Batch
 from logstream.protocol.errors import ErrorCode
 from logstream.protocol.messages import Fetch, Fetched, FetchFrom
 
+WAIT_MAX_S = 60.0  # a longer poll is answered after this
+
 Judge = Callable[[FetchFrom], Fetched | None]  # an error for a partition that cannot be read here
 
 
@@ -70,7 +72,7 @@ class Polls:
             effects.append(Announce(self._read(poll, place, wanted)))
         if poll.satisfied:
             return effects, self._over(poll)
-        return [*effects, SetTimer(PollTimedOut(poll.number), max(fetch.max_wait_s, 0.0))], None
+        return [*effects, SetTimer(PollTimedOut(poll.number), _wait_s(fetch))], None
 
     def _read(self, poll: Poll, place: int, wanted: FetchFrom) -> Read:
         bytes_max = min(poll.fetch.max_bytes, self._credit)
@@ -154,3 +156,8 @@ class Polls:
             read: ReadId = (poll.number, place)
             effects.append(Announce(CancelRead(read, wanted.topic_id, wanted.partition)))
         return effects
+
+
+def _wait_s(fetch: Fetch) -> float:
+    """What a client asks for, within reason: no timer can be set for nan or infinity."""
+    return min(fetch.max_wait_s, WAIT_MAX_S) if fetch.max_wait_s > 0 else 0.0

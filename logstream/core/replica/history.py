@@ -104,11 +104,12 @@ class History:
         self._append(entry, header)
 
     def _append(self, entry: Entry, header: BatchHeader | None) -> None:
+        decision = codec.decode_decision(entry.body) if header is None else None  # may raise: before anything changes
         self.log.append(entry)
         if header is not None:
             self._undo.append(self._apply_batch(entry, header))
-        else:
-            self._undo.append(self._apply_decision(entry.gseq, codec.decode_decision(entry.body)))
+        elif decision is not None:
+            self._undo.append(self._apply_decision(entry.gseq, decision))
 
     def _apply_batch(self, entry: Entry, header: BatchHeader) -> _Undo:
         slot = (entry.topic_id, entry.partition)

@@ -26,7 +26,7 @@ from logstream.core.replica.vocabulary import (
 )
 from logstream.core.replica.waiting import Waiter, Waiting
 from logstream.protocol.batches import NO_PRODUCER
-from logstream.protocol.errors import ErrorCode
+from logstream.protocol.errors import ErrorCode, RemoteProtocolError
 from logstream.protocol.identity import NO_EPOCH, Digest, Epoch, Member, View
 from logstream.protocol.messages import CatchUp, Heartbeat, Nack, ReplicateAck, TopicCreated
 
@@ -79,9 +79,6 @@ class Leadership:
     def propose(self, proposal: Propose) -> list[Effect]:
         """Judge a batch by its sequence and append it if it is new (R12)."""
         slot = (proposal.topic_id, proposal.partition)
-        refusal = self._refusal(proposal.at, proposal.batch.size)
-        if refusal is not None:
-            return [_rejected(proposal.request, ErrorCode.RETRY, refusal)]
         if proposal.topic_id not in self._history.topic_ids:
             return [_rejected(proposal.request, ErrorCode.UNKNOWN_TOPIC, "the topic has been deleted")]
         header = proposal.header
@@ -92,6 +89,9 @@ class Leadership:
                 return []
             if verdict is not Verdict.NEW:
                 return [_rejected(proposal.request, *_VERDICTS[verdict])]
+        refusal = self._refusal(proposal.at, proposal.batch.size)
+        if refusal is not None:  # only now: what is in the log already gets its offset, however full the memory is
+            return [_rejected(proposal.request, ErrorCode.RETRY, refusal)]
         offset = self._history.next_offset(slot)
         entry = self._history.sequence_batch(self.view.epoch, slot, proposal.batch, header)
         self._wait(entry.gseq, proposal.request, offset, proposal.at)
@@ -115,7 +115,7 @@ class Leadership:
         return []
 
     def _wait(self, gseq: int, request: int, offset: int, at: float) -> None:
-        if self._moved_at is None:
+        if self._moved_at is None and gseq > self._committed:
             self._moved_at = at
         self._waiting.add(Waiter(gseq, request, offset, at))
 
@@ -147,9 +147,14 @@ class Leadership:
         self.tally.ack(self._me, self._history.end)
 
     def acked(self, member: Member, ack: ReplicateAck, at: float) -> list[Effect]:
-        """A member has stored everything up to ack.gseq (R9, R10)."""
+        """A member has stored everything up to ack.gseq (R9, R10).
+
+        Raises RemoteProtocolError if it stored something else than this leader has: that must never count.
+        """
         if member not in self.outflow.flows or ack.gseq > self._history.end:
             return []
+        if ack.chain != self._history.log.chain_at(ack.gseq):
+            raise RemoteProtocolError(f"the log of {member} differs from the leader's at or before entry {ack.gseq}")
         moved = self.tally.ack(member, ack.gseq)
         self.outflow.acked(member, ack, moved, at)
         return [Announce(FollowerHeard(member, at))]
@@ -163,7 +168,9 @@ class Leadership:
         return self._committed
 
     def missing(self, nack: Nack, member: Member, commit: int) -> list[Effect]:
-        """Repair what a member misses (R16)."""
+        """Repair what a member misses (R16). Raises RemoteProtocolError for what no log holds."""
+        if nack.first < self._history.log.start:
+            raise RemoteProtocolError(f"{member} misses entry {nack.first}, which is in no log")
         return self.outflow.repair(member, nack.first, nack.last, commit)
 
     # --- heartbeats ---
@@ -175,15 +182,15 @@ class Leadership:
         self.beats += 1
         above = len(self.view.members) >= floor_of(self._limits.expected_nodes())
         self.beats_above_floor = self.beats_above_floor + 1 if above else 0
-        self.learners = {
-            member: learner for member, learner in self.learners.items() if at - learner.heard_at < LEARNER_SILENT_S
-        }
+        self.learners = still_heard(self.learners, at)
         effects += [Send(member, beat) for member in self.learners]
         return effects + self._late(at)
 
     def _late(self, at: float) -> list[Effect]:
         """Where commit has not moved for the slow time, say to those who wait what it waits for."""
         oldest, slow_s = self._waiting.oldest, self._limits.slow_s
+        if oldest is not None and self._moved_at is None:  # it waits since an earlier view
+            self._moved_at = at
         if oldest is None or self._moved_at is None or at - self._moved_at < slow_s:
             return []
         missing = self.tally.missing(oldest.gseq)
@@ -205,7 +212,7 @@ class Leadership:
         if common < log.end or held.end > common:
             effects.append(Send(learner, catch_up(self._history, NO_EPOCH, common, log.end)))
         if log.end - common <= CAUGHT_UP_ENTRIES and log.bytes_between(common, log.end) <= CAUGHT_UP_BYTES:
-            effects.append(Announce(LearnerCaughtUp(learner)))
+            effects.append(Announce(LearnerCaughtUp(learner, at)))
         return effects
 
 
@@ -214,6 +221,11 @@ _VERDICTS: dict[Verdict, tuple[ErrorCode, str]] = {
     Verdict.UNKNOWN: (ErrorCode.UNKNOWN_PRODUCER, "the log does not know this producer"),
     Verdict.FENCED: (ErrorCode.FENCED, "a newer incarnation of this producer has taken over"),
 }
+
+
+def still_heard(learners: dict[Member, Learner], at: float) -> dict[Member, Learner]:
+    """Those learners that have asked a short while ago."""
+    return {one: learner for one, learner in learners.items() if at - learner.heard_at < LEARNER_SILENT_S}
 
 
 def catch_up(history: History, epoch: Epoch, common: int, last: int) -> CatchUp:

@@ -26,7 +26,7 @@ from logstream.core.events import Due, LinkDown, Received, Via
 from logstream.core.replica import vocabulary as say
 from logstream.core.replica.followership import Followership, NackDue
 from logstream.core.replica.history import History
-from logstream.core.replica.leadership import Leadership, Limits, catch_up
+from logstream.core.replica.leadership import Leadership, Learner, Limits, catch_up, still_heard
 from logstream.core.replica.log import common_prefix
 from logstream.core.replica.promise import Promise
 from logstream.core.replica.stage import Stage
@@ -87,7 +87,9 @@ class Replica:
         self._teacher: Member | None = None  # whom this learner learns from
         self._serving: tuple[Member, ...] = ()
         self._flushing = self._applying = False
+        self._led = NO_EPOCH  # the highest epoch of which an installed leader was heard
         self._hello_at: dict[Member, float] = {}
+        self._learners: dict[Member, Learner] = {}  # while nobody leads here
         self._beats_above_floor = 0
 
     @property
@@ -228,7 +230,12 @@ class Replica:
     def _follow(self, epoch: Epoch, sender: Member, at: float) -> tuple[list[Effect], Followership | None]:
         """The fence (R8): only the view that this member promised and accepted is followed (R7)."""
         effects: list[Effect] = []
-        if self.promise.active is None and epoch == self.promise.last_view == self.promise.promised:
+        accepted = self.promise.accepted
+        if (
+            self.promise.active is None
+            and accepted is not None
+            and (epoch, sender) == (accepted.epoch, accepted.leader)
+        ):
             effects = self._resume(epoch)
         active = self.promise.active
         if active is not None and epoch == active.epoch and sender == active.leader and self.followership is not None:
@@ -242,23 +249,30 @@ class Replica:
             effects = self._freeze()
         if epoch >= self.promise.promised:
             effects.append(Announce(say.LeaderHeard(leader, at)))
-        if leader == self.me or at - self._hello_at.get(leader, -1.0) < 0.9 * self._settings.heartbeat_s:
+        if epoch > self._led:
+            self._led, self.stage.certain = epoch, 0
+        if leader == self.me or not self._may_say_hello(leader, at):
             return effects
-        self._hello_at = {leader: at}
         if self._fetch is not None and epoch > self._fetch.epoch:
             self._fetch = None  # whoever asked us to install that base was overtaken
         if self.promise.promised != NO_EPOCH:
             effects.append(Send(leader, wire.Hello(self.promise.promised, self.promise.last_view)))
-        if self._fetch is None:
+        if self._fetch is None and epoch == self._led:
             self._teacher = leader
             effects.append(self._ask(NO_EPOCH, leader))
         return effects
+
+    def _may_say_hello(self, leader: Member, at: float) -> bool:
+        recent = {one: said for one, said in self._hello_at.items() if at - said < 0.9 * self._settings.heartbeat_s}
+        self._hello_at = recent | {leader: recent.get(leader, at)}
+        return leader not in recent
 
     def _resume(self, epoch: Epoch) -> list[Effect]:
         view = self.promise.resume(epoch)
         if view is None or view.leader == self.me:
             return []
         self.stage.drop()
+        self._led = max(self._led, epoch)
         self._fetch = self._teacher = None
         self.followership = Followership(
             view,
@@ -278,9 +292,8 @@ class Replica:
     # --- commit ---
 
     def _commit_to(self, gseq: int) -> list[Effect]:
-        before = self.commit
         self.history.commit_to(gseq)
-        return self._apply() if self.commit > before and not self._applying else []
+        return [] if self._applying else self._apply()
 
     def _apply(self) -> list[Effect]:
         """Hand on committed entries: first to the topics, then the answers to their producers."""
@@ -323,6 +336,8 @@ class Replica:
         """Nothing is appended or acknowledged until an installed leader of the promised epoch speaks."""
         self.promise.step_down()
         effects: list[Effect] = self.followership.stop() if self.followership else []
+        if self.leadership is not None:
+            self._learners = self.leadership.learners
         self.leadership = self.followership = None
         return [*effects, Announce(say.Promised(self.promise.promised))]
 
@@ -343,6 +358,9 @@ class Replica:
     def _continue_fetch(self) -> list[Effect]:
         fetch = self._fetch
         if fetch is None:
+            return []
+        if fetch.epoch < self.promise.promised:  # R6: more was promised while the ranges moved
+            self._fetch = None
             return []
         holder = self.stage.holder_of(fetch.base, self.history)
         if holder is None:
@@ -385,6 +403,7 @@ class Replica:
         self.leadership = Leadership(
             view, self.me, self.history, self.waiting, self._settings.limits, self._beats_above_floor
         )
+        self.leadership.learners = {one: learner for one, learner in self._learners.items() if one not in view.members}
         for member in resume.acked:
             self.leadership.tally.ack(member, view.base)
         effects = [*_cluster_state(view, "leader"), Announce(say.ViewInstalled(view, leads=True))]
@@ -408,7 +427,10 @@ class Replica:
 
     def _teach(self, learn: wire.Learn, learner: Member, at: float) -> list[Effect]:
         if learn.epoch == NO_EPOCH:
-            return self.leadership.teach(learner, learn.digest, at) if self.leadership else []
+            if self.leadership is not None:
+                return self.leadership.teach(learner, learn.digest, at)
+            self._learners = still_heard(self._learners, at) | {learner: Learner(0, at)}
+            return []
         staged = self.stage.history
         source = staged if staged is not None and staged.end > self.history.end else self.history
         common = common_prefix(source.log.digest(), learn.digest)
@@ -418,18 +440,15 @@ class Replica:
         """A slice came: stage it, and go on."""
         fetch = self._fetch
         if fetch is not None and (slice_.epoch, sender) == (fetch.epoch, fetch.source):
-            self.stage.add(self.history, slice_)
-            return self._continue_fetch()
+            return self._continue_fetch() if self.stage.add(self.history, slice_) else []
         if fetch is not None or self.promise.active is not None or sender != self._teacher or slice_.epoch != NO_EPOCH:
             return []
-        self.stage.add(self.history, slice_)
-        return [self._ask(NO_EPOCH, sender)]
+        return [self._ask(NO_EPOCH, sender)] if self.stage.add(self.history, slice_) else []
 
     def _commit_stage(self, beat: wire.Heartbeat) -> None:
         """What the leader says is committed will not be taken back from the stage either."""
-        staged = self.stage.history
-        if staged is not None and beat.epoch > self.promise.last_view:
-            staged.commit_to(min(beat.commit, staged.end))
+        if beat.epoch == self._led and beat.epoch > self.promise.last_view:
+            self.stage.commit_to(beat.commit)
 
     def _introduce(self, command: say.Introduce) -> list[Effect]:
         view = self.promise.installed or self.promise.accepted

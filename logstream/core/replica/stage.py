@@ -23,6 +23,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.history: History | None = None
+        self.certain = 0  # up to here the stage is known to be the log of the leader that is heard now
         self._from_nothing = False  # the own log cannot be forked where the sender says: ask for all of it
 
     def digest(self, own: History) -> Digest:
@@ -32,24 +33,32 @@ class Stage:
         return (self.history or own).log.digest()
 
     def add(self, own: History, slice_: CatchUp) -> bool:
-        """Stage a slice; False if it does not continue what is here, so that it must be asked for again.
+        """Stage a slice; False if it brings nothing new: whoever is sent it twice must not ask twice for the next.
 
         Raises RemoteProtocolError if an entry is not what its chain or CRC says.
         """
-        if self.history is None or slice_.after < self.history.commit:
-            if slice_.after < own.commit:
-                self._from_nothing, self.history = True, None
-                if slice_.after > 0:
-                    return False
-                self.history = History()
-            elif slice_.after > own.end:
-                return False
-            else:
-                self.history = own.fork(slice_.after)
-        if slice_.after > self.history.end:
+        if self.history is not None and self._holds(self.history, slice_):
             return False
-        self._extend(self.history, slice_)
+        if self.history is None or slice_.after < self.history.commit:
+            self.history = self._begin(own, slice_.after)
+        if self.history is not None and slice_.after <= self.history.end:
+            self._extend(self.history, slice_)
         return True
+
+    def _holds(self, history: History, slice_: CatchUp) -> bool:
+        common = common_prefix(history.log.digest(), slice_.digest)
+        last = slice_.after + len(slice_.entries)
+        if common < last or not (slice_.entries or history.end == last):
+            return False
+        self.certain = max(self.certain, common)
+        return True
+
+    def _begin(self, own: History, after: int) -> History | None:
+        """A history that ends at `after`; None if it must be asked for from an earlier entry on."""
+        if after >= own.commit:
+            return own.fork(after) if after <= own.end else None
+        self._from_nothing = True
+        return History() if after == 0 else None
 
     def _extend(self, history: History, slice_: CatchUp) -> None:
         if common_prefix(history.log.digest(), slice_.digest) < slice_.after:
@@ -57,6 +66,12 @@ class Stage:
         history.truncate(slice_.after)
         for entry in slice_.entries:
             history.follow(entry)
+        self.certain = history.end
+
+    def commit_to(self, gseq: int) -> None:
+        """The leader has committed so much: what is certainly its own will not be taken back from here either."""
+        if self.history is not None:
+            self.history.commit_to(min(gseq, self.certain))
 
     def holder_of(self, base: Digest, own: History) -> History | None:
         """The history, own or staged, that holds the whole base; None while neither does."""
@@ -67,4 +82,4 @@ class Stage:
 
     def drop(self) -> None:
         """Forget what was staged."""
-        self.history, self._from_nothing = None, False
+        self.history, self._from_nothing, self.certain = None, False, 0

@@ -85,13 +85,6 @@ class Introduce:
 
 
 @dataclass(frozen=True, slots=True)
-class ForgetLearner:
-    """This learner is gone."""
-
-    member: Member
-
-
-@dataclass(frozen=True, slots=True)
 class OtherClusterHeard:
     """Another cluster of this name that holds topics was heard of (Q10)."""
 
@@ -205,6 +198,7 @@ class LearnerCaughtUp:
     """This learner is close enough to the end of the log to be admitted (R18)."""
 
     learner: Member
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
