@@ -51,6 +51,7 @@ from logstream.protocol.messages import (
 BACK_OFF_S = 0.2  # doubling to BACK_OFF_MAX_S, random
 BACK_OFF_MAX_S = 1.0
 JOIN_BACK_OFF_S = 3.0  # after a joiner that did not answer COLLECT, doubling
+LEFT_MAX = 1000  # members
 GROWTH_S = 1.0  # growth at most so often, once the cluster has its expected size
 
 
@@ -172,6 +173,7 @@ class ViewChange:
         self._highest_n = 0  # promised or seen
         self._joiners: dict[Member, None] = {}  # caught up, not admitted yet
         self._leavers: dict[Member, None] = {}
+        self._left: dict[Member, None] = {}  # who said LEAVE or HANDOVER is never a joiner again, the last LEFT_MAX
         self._refused_joiners: dict[Member, tuple[float, float]] = {}  # until, next back-off
         self._cluster_id = ""
         self._back_off_s = BACK_OFF_S
@@ -254,16 +256,24 @@ class ViewChange:
 
     def _wish_join(self, learner: Member) -> list[Effect]:
         until, _ = self._refused_joiners.get(learner, (0.0, 0.0))
+        if learner in self._left:  # it hears the first heartbeat without itself and asks what it missed
+            return []
         if self.leads and self._now >= until and (self.view is None or learner not in self.view.members):
             self._joiners[learner] = None
         return self._start_if_due()
 
     def _wish_leave(self, member: Member, final: bool) -> list[Effect]:
         self._joiners.pop(member, None)
+        self._note_left(member)
         effects = self._absent(member) if final else []
         if self.leads and self.view is not None and member in self.view.members:
             self._leavers[member] = None
         return effects + self._start_if_due()
+
+    def _note_left(self, member: Member) -> None:
+        self._left[member] = None
+        if len(self._left) > LEFT_MAX:
+            del self._left[next(iter(self._left))]
 
     def _hello(self, hello: Hello, sender: Member) -> list[Effect]:
         """A member cannot follow: install again where that helps, else change the view above its promise (R7)."""
@@ -486,7 +496,7 @@ class ViewChange:
         self._back_off_s = BACK_OFF_S
         self._highest_n = max(self._highest_n, event.view.epoch.n)
         self._joiners = {joiner: None for joiner in self._joiners if joiner not in members}
-        self._leavers = {leaver: None for leaver in self._leavers if leaver in members}
+        self._leavers = {member: None for member in members if member in self._leavers or member in self._left}
         for member in members:
             self._refused_joiners.pop(member, None)
         if self._shrinking and members == (self.me,):
@@ -519,6 +529,7 @@ class ViewChange:
         if self.view is None or self.view.epoch != epoch or self.view.leader != leaver:
             return []
         self._leavers[leaver] = None
+        self._note_left(leaver)
         self._standing = True
         return self._start()
 
