@@ -1,0 +1,261 @@
+"""Discovery: how a node finds its cluster, when it founds one, and what two clusters of one name do (R15, R20)."""
+
+from __future__ import annotations
+
+import pytest
+
+from logstream.core.discovery import Discovery, DiscoveryTimedOut, JoinDue, LearnerTimedOut, Phase, PresentDue
+from logstream.core.effects import Announce, Broadcast, CancelTimer, Effect, Halt, Note, SetTimer
+from logstream.core.events import Due, Received, Via
+from logstream.core.failure_detector import LeaderFound, LeaderLost
+from logstream.core.replica.vocabulary import (
+    DropIdentity,
+    Introduce,
+    LeaderHeard,
+    LearnFrom,
+    OtherClusterHeard,
+    ViewInstalled,
+)
+from logstream.core.topics import Topic, TopicOpened
+from logstream.core.view_change import FoundCluster, ShrinkToSelf
+from logstream.protocol.identity import NO_EPOCH, Member
+from logstream.protocol.messages import Join, JoinResponse, Message, Present
+from tests.core.builders import A, B, C, announced, view
+
+SETTINGS = ("heartbeat_s=0.25",)
+
+
+class Looking:
+    """B's discovery and its clock; the period is 0.3 s."""
+
+    def __init__(self) -> None:
+        self.core = Discovery(B, SETTINGS, 0.3, 0.25)
+        self.now = 10.0
+
+    def hears(self, message: Message, sender: Member | None, source: str = "127.0.0.1:7") -> list[Effect]:
+        return self.core.handle(Received(message, sender, self.now, Via.BROADCAST, source=source))
+
+    def due(self, timer: object, late_s: float = 0.0) -> list[Effect]:
+        return self.core.handle(Due(timer, self.now, self.now - late_s))
+
+    def told(self, event: object) -> list[Effect]:
+        return self.core.handle(event)
+
+    def asks(self, times: int = 6) -> None:
+        for _ in range(times):
+            self.due(JoinDue())
+
+    def is_member(self, *members: Member, leads: bool = True, topics: int = 0) -> None:
+        self.told(ViewInstalled(view(1, *members, leader=B if leads else members[0]), leads))
+        self.told(LeaderFound(B))
+        for number in range(topics):
+            self.told(TopicOpened(Topic(number + 1, f"t{number}", 1)))
+
+
+@pytest.fixture
+def b() -> Looking:
+    """B has begun to look."""
+    node = Looking()
+    node.core.start()
+    return node
+
+
+def answer(leader: Member | None = A, cluster: str = "c2", empty: bool = False, refusal: str = "") -> JoinResponse:
+    return JoinResponse(A, cluster, leader, (A,), NO_EPOCH, 5, empty, refusal)
+
+
+# --- looking and founding ---
+
+
+def test_a_node_asks_at_once_and_six_times_in_a_period() -> None:
+    node = Looking()
+    assert node.core.start() == [SetTimer(JoinDue(), 0.0), SetTimer(DiscoveryTimedOut(), 0.3)]
+    assert node.due(JoinDue()) == [Broadcast(Join(B, settings=SETTINGS)), SetTimer(JoinDue(), 0.3 / 6)]
+
+
+def test_who_hears_nobody_founds(b: Looking) -> None:
+    b.asks()
+    assert announced(b.due(DiscoveryTimedOut()), FoundCluster) == [FoundCluster()]
+    assert b.core.phase is Phase.FOUNDING
+
+
+def test_nobody_founds_before_it_has_asked_six_times(b: Looking) -> None:
+    """R20: at least six JOINs. A slow machine may not have come to send them in time."""
+    b.asks(4)
+    effects = b.due(DiscoveryTimedOut())
+    assert not announced(effects, FoundCluster)
+    assert [one.timer for one in effects if isinstance(one, SetTimer)] == [DiscoveryTimedOut()]
+    b.asks(2)
+    assert announced(b.due(DiscoveryTimedOut()), FoundCluster)
+
+
+def test_a_node_that_was_paused_looks_for_a_whole_period_again(b: Looking) -> None:
+    """R14: a timer that fires more than one heartbeat late means a pause: the discovery timer starts again."""
+    b.asks()
+    assert not announced(b.due(DiscoveryTimedOut(), late_s=5.0), FoundCluster)
+    assert b.core.phase is Phase.LOOKING
+
+
+@pytest.mark.parametrize(
+    ("message", "sender"),
+    [
+        (Join(C, settings=SETTINGS), C),
+        (Join(A, "c2", settings=SETTINGS), A),
+        (answer(leader=None), A),
+        (Present(A, "c2", 0, True), A),
+    ],
+    ids=["a looking node with a higher id", "a node of a cluster", "an answer without a leader", "a leaderless member"],
+)
+def test_whatever_is_heard_of_the_cluster_starts_the_period_again(b: Looking, message: Message, sender: Member) -> None:
+    b.asks()
+    b.hears(message, sender)
+    assert not announced(b.due(DiscoveryTimedOut()), FoundCluster)
+    b.asks()
+    assert announced(b.due(DiscoveryTimedOut()), FoundCluster)
+
+
+def test_a_heartbeat_that_is_heard_starts_the_period_again(b: Looking) -> None:
+    """Answers may be lost while the multicast comes through."""
+    b.asks()
+    b.told(LeaderHeard(A, b.now))
+    assert not announced(b.due(DiscoveryTimedOut()), FoundCluster)
+
+
+@pytest.mark.parametrize(
+    ("message", "sender"),
+    [(Join(A, settings=SETTINGS), A), (Join(None), None), (Join(B, settings=SETTINGS), B)],
+    ids=["a looking node with a lower id", "a client", "itself"],
+)
+def test_lower_ids_and_clients_keep_nobody_from_founding(b: Looking, message: Message, sender: Member | None) -> None:
+    b.asks()
+    b.hears(message, sender)
+    assert announced(b.due(DiscoveryTimedOut()), FoundCluster)
+
+
+def test_an_answer_that_names_a_leader_makes_a_learner(b: Looking) -> None:
+    effects = b.hears(answer(), A)
+    assert effects == [
+        Note("cluster found", {"cluster_id": "c2", "leader": "a"}),
+        CancelTimer(DiscoveryTimedOut()),
+        CancelTimer(JoinDue()),
+        SetTimer(LearnerTimedOut(), 3.0),
+        Announce(LearnFrom("c2", A)),
+    ]
+
+
+def test_a_refusal_halts_the_newcomer_with_the_reason(b: Looking) -> None:
+    assert b.hears(answer(refusal="no"), A) == [Halt("no")]
+
+
+def test_a_learner_that_hears_nobody_for_three_seconds_begins_anew(b: Looking) -> None:
+    b.hears(answer(), A)
+    b.told(LeaderHeard(A, b.now))
+    assert b.due(LearnerTimedOut()) == [SetTimer(LearnerTimedOut(), 3.0)]
+    assert announced(b.due(LearnerTimedOut()), DropIdentity) == [DropIdentity()]
+
+
+# --- answering ---
+
+
+def test_a_member_answers_who_looks(b: Looking) -> None:
+    b.is_member(B, A)
+    asked = b.hears(Join(C, settings=SETTINGS), C, "127.0.0.1:99")
+    assert asked == [Announce(Introduce("127.0.0.1:99", leader_heard=True))]
+
+
+def test_a_member_without_a_leader_says_so(b: Looking) -> None:
+    b.is_member(A, B, leads=False)
+    b.told(LeaderLost(A, b.now))
+    assert b.hears(Join(None), None) == [Announce(Introduce("127.0.0.1:7", leader_heard=False))]
+
+
+def test_a_member_without_a_leader_announces_itself_each_heartbeat(b: Looking) -> None:
+    b.is_member(A, B, leads=False)
+    assert b.told(LeaderLost(A, b.now)) == [SetTimer(PresentDue(), 0.0)]
+    assert b.due(PresentDue()) == [Announce(Introduce("", leader_heard=False)), SetTimer(PresentDue(), 0.25)]
+    assert b.told(LeaderFound(A)) == [CancelTimer(PresentDue())]
+
+
+def test_a_node_that_only_looks_does_not_answer(b: Looking) -> None:
+    assert b.hears(Join(A, settings=SETTINGS), A) == []
+
+
+def test_a_difference_in_the_settings_is_refused_by_the_name_of_the_key(b: Looking) -> None:
+    b.is_member(B)
+    [effect] = b.hears(Join(C, settings=("heartbeat_s=1.0",)), C)
+    assert isinstance(effect, Announce) and isinstance(effect.event, Introduce)
+    assert effect.event.refusal == "cluster settings differ from those of b: heartbeat_s is 1.0 here, 0.25 there"
+
+
+def test_the_same_name_at_another_address_is_refused(b: Looking) -> None:
+    """R15: the newcomer halts with a clear message."""
+    b.is_member(B)
+    twin = Member("b", "other", "127.0.0.1:9000")
+    [effect] = b.hears(Join(twin, settings=SETTINGS), twin)
+    assert isinstance(effect, Announce) and isinstance(effect.event, Introduce)
+    assert "setting name" in effect.event.refusal
+
+
+def test_a_newer_process_of_the_same_address_is_not_refused(b: Looking) -> None:
+    b.is_member(B)
+    newer = Member("b", "other", B.address)
+    assert b.hears(Join(newer, settings=SETTINGS), newer) == [Announce(Introduce("127.0.0.1:7", leader_heard=True))]
+
+
+# --- two clusters of one name ---
+
+
+def test_an_empty_cluster_dissolves_into_one_that_holds_topics(b: Looking) -> None:
+    b.is_member(B, C)
+    effects = b.hears(answer(leader=A, empty=False), A)
+    assert announced(effects, OtherClusterHeard) == [OtherClusterHeard(10.0)]
+    assert announced(effects, ShrinkToSelf) == [ShrinkToSelf()]
+
+
+def test_a_cluster_of_one_dissolves_at_once(b: Looking) -> None:
+    b.is_member(B)
+    assert announced(b.hears(answer(leader=A, empty=False), A), DropIdentity) == [DropIdentity()]
+
+
+def test_a_shrunk_cluster_drops_its_identity_in_the_same_turn(b: Looking) -> None:
+    b.is_member(B, C)
+    b.hears(answer(leader=A, empty=False), A)
+    assert announced(b.told(ViewInstalled(view(2, B), leads=True)), DropIdentity) == [DropIdentity()]
+
+
+def test_of_two_empty_clusters_the_lower_leader_yields(b: Looking) -> None:
+    b.is_member(B)
+    assert announced(b.hears(answer(leader=C, empty=True), C), DropIdentity) == [DropIdentity()]
+
+
+def test_of_two_empty_clusters_the_higher_leader_stays(b: Looking) -> None:
+    b.is_member(B)
+    assert b.hears(answer(leader=A, empty=True), A) == []
+
+
+def test_two_clusters_that_hold_topics_refuse_each_other_once_and_loudly(b: Looking) -> None:
+    b.is_member(B, topics=1)
+    effects = b.hears(answer(empty=False), A) + b.hears(answer(empty=False), A)
+    [note] = [one for one in effects if isinstance(one, Note)]
+    assert note.warning
+    assert note.fields == {"own_cluster_id": "c1", "other_cluster_id": "c2", "other_log_end": 5}
+    assert not announced(effects, DropIdentity)
+
+
+def test_a_follower_of_an_empty_cluster_yields_only_after_five_leaderless_seconds(b: Looking) -> None:
+    b.is_member(A, B, leads=False)
+    b.told(LeaderLost(A, b.now))
+    b.now += 4.9
+    assert not announced(b.hears(answer(empty=False), A), DropIdentity)
+    b.now += 0.1
+    assert announced(b.hears(answer(empty=False), A), DropIdentity)
+
+
+def test_the_leader_of_an_empty_cluster_keeps_asking(b: Looking) -> None:
+    b.is_member(B)
+    assert b.due(JoinDue()) == [Broadcast(Join(B, "c1", settings=SETTINGS)), SetTimer(JoinDue(), 1.0)]
+
+
+def test_the_leader_of_a_cluster_with_topics_does_not(b: Looking) -> None:
+    b.is_member(B, topics=1)
+    assert b.due(JoinDue()) == []
