@@ -41,7 +41,9 @@ $(VENV)/.development: pyproject.toml | $(BIN)/python
 
 # The generated module is committed; only who changes logstream.proto needs this.
 proto: $(PROTO_VENV)/.ready
-	$(PROTO_VENV)/bin/python -m grpc_tools.protoc --proto_path=. --python_out=. --pyi_out=. logstream/protocol/logstream.proto
+	$(PROTO_VENV)/bin/python -m grpc_tools.protoc -I. --python_out=. logstream/protocol/logstream.proto
+	echo "# sha256 of logstream.proto: $$(sha256sum < logstream/protocol/logstream.proto | cut -d' ' -f1)" \
+	  >> logstream/protocol/logstream_pb2.py
 
 $(PROTO_VENV)/.ready: | $(BIN)/python
 	$(BIN)/python -m venv $(PROTO_VENV)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -207,6 +208,25 @@ def demo(
     from logstream.console.demo import run_demo
 
     return run_demo(file, json)
+
+
+@app.command()
+def bench(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="produce, or all.")],
+    json: Json = False,
+) -> int:
+    """Measure on a cluster of three processes, beside plain sockets in the same run."""
+    from logstream.console.failure import USAGE, Failure
+
+    if what not in ("produce", "all"):
+        raise Failure(f"there is no benchmark {what!r}, try: produce, all", USAGE)
+    try:
+        from benchmarks import produce
+    except ImportError:
+        raise Failure("the benchmarks are not installed, run `logstream bench` from a checkout") from None
+    figures = produce.run()
+    print(dumps(figures) if json else produce.table(figures))
+    return 0
 
 
 @app.command()

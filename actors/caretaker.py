@@ -173,13 +173,17 @@ class Caretaker(NodeActor):
                 self._dump(round_.facts, silent)
             case StatusAsked(request=asked):
                 status = status_object(
-                    self._mesh.me, self._cluster, round_.facts, silent, self.scheduler.longest_turn_s
+                    self._mesh.me,
+                    self._cluster,
+                    round_.facts,
+                    silent,
+                    (self.scheduler.longest_turn_s, self.scheduler.longest_turn_of),
                 )
                 self._mesh.announce(StatusReady(asked, json.dumps(status)))
 
     def _dump(self, facts: Facts, silent: list[str]) -> None:
-        self._log.info("dump: {state}", state=state_in_words(facts))
+        self._log.bind(state=state_in_words(facts)).info("dump")
         for actor, fact in facts.items():
-            self._log.info("dump: {actor_name}: {facts}", actor_name=actor, facts=fact)
+            self._log.bind(of=actor, facts=fact).info("dump")
         for actor in silent:
-            self._log.info("dump: {actor_name}: no answer", actor_name=actor)
+            self._log.bind(of=actor).info("dump: no answer")

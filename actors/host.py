@@ -130,7 +130,7 @@ class CoreActor(NodeActor):
         self.refused += 1
         if self.mesh.now() - self._refused_logged_at >= LOG_EVERY_S:
             self._refused_logged_at = self.mesh.now()
-            self._log.warning("refused: {error}", error=str(error))
+            self._log.bind(error=str(error)).warning("refused")
 
     def report(self) -> dict[str, Any]:
         """Facts for `status`."""

@@ -234,15 +234,15 @@ class Node:
             self._around.memory.remember(size)
         if not self._ready:
             self._ready = True
-            self.on_ready()
+            self._around.loop.call_soon(self.on_ready)  # not within an actor's turn: it may take its time
 
     def _actor_failed(self, actor: NodeActor, error: BaseException) -> None:
-        self._log.opt(exception=error).error("{actor_name} failed", actor_name=actor.name)
+        self._log.bind(failed=actor.name).opt(exception=error).error("an actor failed")
         self._halt(f"{actor.name} failed: {error}")
 
     def _halt(self, reason: str) -> None:
         """This node must not go on: no leaving, no waiting."""
-        self._log.error("halted: {reason}", reason=reason)
+        self._log.bind(reason=reason).error("halted")
         self._end(1, reason)
 
     # --- stopping ---

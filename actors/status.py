@@ -15,7 +15,9 @@ from logstream.protocol.identity import Member, View
 Facts = dict[str, dict[str, Any]]  # by actor
 
 
-def status_object(me: Member, cluster: str, facts: Facts, silent: list[str], longest_turn_s: float) -> dict[str, Any]:
+def status_object(
+    me: Member, cluster: str, facts: Facts, silent: list[str], longest_turn: tuple[float, str]
+) -> dict[str, Any]:
     """The object that `status --json` prints."""
     replica = facts.get(Seat.REPLICA, {})
     view: View | None = replica.get("view")
@@ -35,7 +37,8 @@ def status_object(me: Member, cluster: str, facts: Facts, silent: list[str], lon
         "topics": _topics(facts),
         "log_bytes": replica.get("bytes", 0),
         "refused": _refused(facts),
-        "loop_turn_max_ms": round(longest_turn_s * 1000, 3),
+        "loop_turn_max_ms": round(longest_turn[0] * 1000, 3),
+        "loop_turn_max_of": longest_turn[1],
         "no_answer": silent,
         "actors": {name: {key: said for key, said in fact.items() if key != "view"} for name, fact in facts.items()},
     }

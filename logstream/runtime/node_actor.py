@@ -146,7 +146,7 @@ class NodeActor(Actor):
                 self._wake()
         else:
             self._end()
-        self.scheduler.measured(self.scheduler.stopwatch() - started)
+        self.scheduler.measured(self.scheduler.stopwatch() - started, self.name)
 
     def _end(self) -> None:
         """Stopped: no more turns or timers; Pykka answers what is left in the inbox."""

@@ -65,6 +65,7 @@ class Scheduler:
         self.thread = threading.get_ident()
         self.actors: dict[NodeActor, None] = {}
         self.longest_turn_s = 0.0
+        self.longest_turn_of = ""  # the actor that took it
 
     def on_loop_thread(self) -> bool:
         """Is the caller running on the loop? There a blocking wait would never end."""
@@ -77,7 +78,7 @@ class Scheduler:
         else:
             self.loop.call_soon_threadsafe(callback)
 
-    def measured(self, seconds: float) -> None:
+    def measured(self, seconds: float, actor: str) -> None:
         """Note how long a turn took."""
         if seconds > self.longest_turn_s:
-            self.longest_turn_s = seconds
+            self.longest_turn_s, self.longest_turn_of = seconds, actor
