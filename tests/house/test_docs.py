@@ -1,0 +1,138 @@
+"""What the pages say exists, exists: files, settings, make targets, the keys of status.
+
+Whether the commands on them work is tried in tests/processes/test_documentation.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.mesh import Seat
+from logstream.protocol.messages import StatusRequest, StatusResponse
+from logstream.settings import SharedSettings
+from logstream.settings.models import SECTIONS
+from simulation.cluster import Cluster
+from simulation.network import Climate
+from tests.house.source_tree import ROOT
+
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+RUN = {"sh", "python"}  # by tests/processes/test_documentation.py
+SHOWN = {"text"}
+TOP = ("logstream", "actors", "transport", "simulation", "tests", "conf", "docs", "deploy", "benchmarks")
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def quoted(page: Path) -> list[str]:
+    """What stands between backticks in the page's prose and tables."""
+    return re.findall(r"`([^`\n]+)`", FENCE.sub("", page.read_text()))
+
+
+@every_page
+def test_every_block_says_whether_it_is_run(page: Path) -> None:
+    assert {language for language, _ in FENCE.findall(page.read_text())} <= RUN | SHOWN
+
+
+@every_page
+def test_every_make_target_that_a_page_names_exists(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    in_blocks = re.findall(r"^make ([a-z]+)", page.read_text(), re.MULTILINE)
+    in_prose = [words.split()[1] for words in quoted(page) if re.match(r"make [a-z]", words)]
+    assert [target for target in in_blocks + in_prose if target not in targets] == []
+
+
+@every_page
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    named = [word for word in quoted(page) if word.startswith(tuple(f"{top}/" for top in TOP)) and " " not in word]
+    assert [word for word in named if not (ROOT / word).exists()] == []
+
+
+@every_page
+def test_every_setting_that_a_page_names_exists(page: Path) -> None:
+    """A word like a setting: with an underscore, or before an equals sign."""
+    keys = {key for section in SECTIONS.values() for key in section.fields_by_key()}
+    assigned = [words.split(" = ")[0] for words in quoted(page) if re.fullmatch(r"[a-z_]+ = \w+", words)]
+    timed = [word for word in quoted(page) if re.fullmatch(r"[a-z_]+_(s|max|nodes|port)", word)]
+    assert [key for key in assigned + timed if key not in keys] == []
+
+
+def test_the_picture_of_the_mesh_has_every_actor() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    assert [seat for seat in Seat if f"[{seat}]" not in text] == []
+
+
+def test_the_architecture_can_be_read_in_a_quarter_of_an_hour() -> None:
+    assert len((ROOT / "docs/architecture.md").read_text().split()) <= 1500
+
+
+# --- docs/status.md ---
+
+
+@cache
+def status_of_a_leader() -> dict[str, Any]:
+    """What a whole node with a topic says."""
+    cluster = Cluster(1, Climate(), SharedSettings())
+    cluster.form("n1", "n2")
+    producer = cluster.producer()
+    producer.send("logs", [b"one"])
+    assert cluster.loop.run_until(lambda: bool(producer.acknowledged), 20.0)
+    answers: list[Any] = []
+    address = cluster.nodes[cluster.leader()].settings.node.address
+    connection = cluster.network.connect(address, lambda correlation, answer: answers.append(answer))
+    assert connection is not None
+    connection.ask(1, StatusRequest())
+    assert cluster.loop.run_until(lambda: bool(answers), 2.0)
+    assert isinstance(answers[0], StatusResponse)
+    status: dict[str, Any] = json.loads(answers[0].json)
+    return status
+
+
+def documented(*headings: str) -> set[str]:
+    """Keys in the tables below these headings of docs/status.md."""
+    sections = re.split(r"^## ", (ROOT / "docs/status.md").read_text(), flags=re.MULTILINE)
+    chosen = [section for section in sections if section.partition("\n")[0] in headings]
+    assert len(chosen) == len(headings)
+    return {key for section in chosen for key in re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)}
+
+
+def test_every_key_of_status_is_documented_and_no_other() -> None:
+    status = status_of_a_leader()
+    assert documented("The cluster", "This node") == set(status)
+    assert documented("Each member") == set(status["members"][0])
+    assert documented("Each topic") == set(status["topics"][0])
+    assert documented("Each partition") == set(status["topics"][0]["partitions"][0])
+
+
+def test_status_has_the_types_that_are_documented() -> None:
+    kinds = {"string": str, "integer": int, "number": float, "array": list, "object": dict, "null": type(None)}
+    rows = re.findall(r"^\| `(\w+)` \| ([a-z]+)(?: of strings)?(?: or (null))? \|", PAGE_OF_STATUS, re.MULTILINE)
+    status = status_of_a_leader()
+    wrong = [
+        f"{key} is {status[key]!r}"
+        for key, kind, null in rows
+        if key in status and not isinstance(status[key], (kinds[kind], kinds[null] if null else kinds[kind]))
+    ]
+    assert len(rows) > 20 and wrong == []
+
+
+PAGE_OF_STATUS = (ROOT / "docs/status.md").read_text()
+
+
+def test_status_of_a_leader_makes_sense() -> None:
+    status = status_of_a_leader()
+    assert (status["state"], status["leader"], status["no_answer"]) == ("leading", status["node_id"], [])
+    assert {member["role"]: member["served_by"] for member in status["members"]} == {
+        "leader": None,
+        "follower": "multicast",
+    }
+    (topic,) = status["topics"]
+    (partition,) = topic["partitions"]
+    assert (topic["name"], partition["partition"], partition["assigned"]) == ("logs", 0, partition["assigned"])
+    assert partition["assigned"] in {"n1", "n2"}
