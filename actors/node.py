@@ -248,7 +248,8 @@ class Node:
     # --- stopping ---
 
     def _left(self, event: Left) -> None:
-        self._around.memory.forget()
+        if event.handed_over:
+            self._around.memory.forget()
         self._log.info("left the cluster" if event.handed_over else "leaving timed out")
         self._end(0, "")
 

@@ -98,6 +98,11 @@ class Tcp(NodeActor):
 
     # --- the actor ---
 
+    @property
+    def name(self) -> str:
+        """What `status` and the log call this actor."""
+        return "tcp"
+
     def on_start(self) -> None:
         """Accept connections."""
         self._server = self._loop.create_task(self._loop.create_server(self._open, sock=self._listener))

@@ -94,6 +94,11 @@ class UdpBroadcast(NodeActor):
             for opened in (sockets.listener, sockets.sender)
         ]
 
+    @property
+    def name(self) -> str:
+        """What `status` and the log call this actor."""
+        return "udp_broadcast"
+
     def on_start(self) -> None:
         """Listen to calls and answers."""
         for reader in self._readers:

@@ -114,6 +114,11 @@ class UdpMulticast(NodeActor):
             loop = real_loop(scheduler)
             self._reader = DatagramReader(loop, sockets.receiver, settings.cluster, self._refusals, self._hear)
 
+    @property
+    def name(self) -> str:
+        """What `status` and the log call this actor."""
+        return "udp_multicast"
+
     def on_start(self) -> None:
         """Listen, or say why not."""
         if self._reader is not None:

@@ -289,7 +289,9 @@ class ProducerCore:
         if not unserved:
             self._directory.served()
         elif self._directory.is_final(response) or response.leader is None:
-            self._effects += self._directory.again_later(f"{asked} cannot serve topic {', '.join(unserved)} yet")
+            said = next((found.text for found in response.topics if found.text), "")
+            reason = said or f"{asked} cannot serve topic {', '.join(unserved)} yet"
+            self._effects += self._directory.again_later(reason)
         else:
             self._effects += self._directory.refer(response.leader.address)
         self._ask()

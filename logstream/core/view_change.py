@@ -19,9 +19,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from logstream.core import quorum, union
+from logstream.core.attempt import Attempt
 from logstream.core.effects import Announce, CancelTimer, Effect, Note, Send, SetTimer
 from logstream.core.events import Due, LinkDown, Received
 from logstream.core.replica.vocabulary import (
@@ -126,40 +127,6 @@ class ChangeSettings:
     leave_s: float = 1.0
 
 
-@dataclass(slots=True)
-class Attempt:
-    """One try to install one view."""
-
-    epoch: Epoch
-    asked: set[Member]
-    leavers: set[Member]
-    joiners: set[Member]
-    states: dict[Member, State] = field(default_factory=dict)
-    gone: set[Member] = field(default_factory=set)  # refused, or lost their link
-    asked_again: bool = False
-    install: ViewInstall | None = None
-    targets: set[Member] = field(default_factory=set)  # who is sent VIEW_INSTALL
-    acked: set[Member] = field(default_factory=set)
-    installed: bool = False
-    moved: bool = True  # something was heard since the last look
-
-    @property
-    def known_views(self) -> tuple[View, ...]:
-        """Q: the newest installed view that was reported, and every attempted one above it (R3)."""
-        newest = self.newest_installed
-        floor = newest.epoch if newest else NO_EPOCH
-        views = {view.epoch: view for state in self.states.values() for view in state.attempted if view.epoch > floor}
-        if newest is not None:
-            views[newest.epoch] = newest
-        return tuple(views[epoch] for epoch in sorted(views))
-
-    @property
-    def newest_installed(self) -> View | None:
-        """inst*: the newest view that a responder knows to be installed."""
-        known = [state.installed for state in self.states.values() if state.installed is not None]
-        return max(known, key=lambda view: view.epoch, default=None)
-
-
 class ViewChange:
     """Runs one attempt at a time, with the wishes that have gathered."""
 
@@ -181,6 +148,7 @@ class ViewChange:
         self._grown_at = float("-inf")
         self._now = 0.0
         self._leaving = self._shrinking = self._change_due = False
+        self._admitting = False  # promised to somebody's attempt, which may make this learner a member
         self._standing = False  # a candidate without a view that it leads: the founder, or after HANDOVER
 
     def handle(self, event: object) -> list[Effect]:
@@ -473,6 +441,7 @@ class ViewChange:
         self._highest_n = max(self._highest_n, epoch.n)
         if self.attempt is not None and epoch <= self.attempt.epoch:
             return []
+        self._admitting = True
         self.leads = self._standing = False
         self._joiners.clear()
         return self._end_attempt()
@@ -511,6 +480,8 @@ class ViewChange:
         first = not self._leaving
         self._leaving = True
         effects: list[Effect] = [SetTimer(LeaveTimedOut(), self._settings.leave_s)] if first else []
+        if self.view is None and self._admitting:  # whoever is a member by now must not go without a word
+            return effects
         if self.view is None or self.view.members == (self.me,):
             return effects + self._gone(handed_over=True)
         if self.leads:

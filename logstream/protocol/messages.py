@@ -248,6 +248,7 @@ class TopicMetadata:
     partitions: tuple[Member, ...]  # by partition number
     starts: tuple[int, ...] = ()  # first offset held, by partition
     ends: tuple[int, ...] = ()  # offset after the last committed record, by partition
+    text: str = ""  # with an error: the reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -360,11 +360,12 @@ def test_a_missing_topic_is_created_once_for_all_who_ask(leader: Broker) -> None
     assert [one.to for one in answers] == [ONE, TWO]
 
 
-def test_a_topic_that_could_not_be_created_is_answered_once(leader: Broker) -> None:
+def test_a_topic_that_cannot_be_created_now_is_answered_at_once_with_the_reason(leader: Broker) -> None:
     [proposed] = announced(leader.asked(Metadata(("new",), create=True)), ProposeDecision)
-    leader.told(Rejected(proposed.request, ErrorCode.RETRY, "waiting"))  # type: ignore[attr-defined]
-    leader.now += 2.5
-    assert len(replies(leader.looks())) == 1
+    rejected = Rejected(proposed.request, ErrorCode.RETRY, "waiting for 2 of 3")  # type: ignore[attr-defined]
+    [reply] = replies(leader.told(rejected))
+    [topic] = reply.message.topics  # type: ignore[union-attr]
+    assert (topic.error, topic.text) == (ErrorCode.RETRY, "waiting for 2 of 3")
     leader.now += 20.0
     assert replies(leader.looks()) == []
 

@@ -81,9 +81,14 @@ class Catalog:
         for read in question.waiting if question is not None else ():
             self._reads.pop(read, None)
 
-    def describe(self, name: str, request: int | None) -> TopicMetadata:
-        """A topic with its assigned brokers, and with its offsets if this request asked for them."""
+    def describe(self, name: str, request: int | None, uncreated: str = "") -> TopicMetadata:
+        """A topic with its assigned brokers, and with its offsets if this request asked for them.
+
+        `uncreated` is why a missing one could not be made just now.
+        """
         topic = self.by_name.get(name)
+        if topic is None and uncreated:
+            return TopicMetadata(name, 0, ErrorCode.RETRY, (), text=uncreated)
         if topic is None:
             return TopicMetadata(name, 0, ErrorCode.UNKNOWN_TOPIC, ())
         owners = [self.ring.owner(name, partition) for partition in range(topic.partitions)]

@@ -85,6 +85,7 @@ class Gateway:
         self._settings = settings
         self._pending: dict[int, Pending] = {}
         self._creating: set[str] = set()
+        self._uncreated = ("", -LOOK_S)  # why no topic could be created, and when that was said
         self._held = Holding()
         self._last_request = 0
         self._now = 0.0
@@ -286,7 +287,11 @@ class Gateway:
         return effects + (self._answer_metadata(request) if request is not None else self._look_later())
 
     def _create_missing(self, asker: Asker, metadata: wire.Metadata, since: float, missing: list[str]) -> list[Effect]:
-        """Create what is missing, and answer once it is there."""
+        """Create what is missing, and answer once it is there, or with the reason why it cannot be."""
+        reason, said_at = self._uncreated
+        if reason and self._now - said_at < LOOK_S:
+            topics = tuple(self.catalog.describe(name, None, reason) for name in metadata.topics)
+            return self.sessions.answer(asker, self._metadata_response(metadata, topics))
         effects: list[Effect] = []
         for name in missing:
             if name not in self._creating:
@@ -399,7 +404,8 @@ class Gateway:
             return []
         if pending.creates:  # a topic that could not be created: its asker is held
             self._creating.clear()
-            return []
+            self._uncreated = (rejected.text, self._now) if rejected.error is ErrorCode.RETRY else ("", self._now)
+            return self._look_again()
         return self._no(pending.asker, rejected.error, rejected.text, pending.message)
 
     def _no(self, asker: Asker, error: ErrorCode, text: str, message: wire.ClientRequest | None = None) -> list[Effect]:

@@ -156,7 +156,7 @@ class Leadership:
         if ack.chain != self._history.log.chain_at(ack.gseq):
             raise RemoteProtocolError(f"the log of {member} differs from the leader's at or before entry {ack.gseq}")
         moved = self.tally.ack(member, ack.gseq)
-        self.outflow.acked(member, ack, moved, at)
+        self.outflow.acked(member, ack, moved)
         return [Announce(FollowerHeard(member, at))]
 
     def committed(self, at: float) -> int:

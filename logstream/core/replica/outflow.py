@@ -39,7 +39,7 @@ class Flow:
     by_tcp: bool = True
     hears: int = 0  # acks in a row that said so
     credit: int = 0
-    moved_at: float = 0.0  # when its ack last moved
+    held_since: float | None = None  # entries wait for its credit since then, and its ack has not moved
     told_commit: int = -1  # the commit that TCP last brought
 
 
@@ -54,13 +54,13 @@ class Outflow:
         self._told_commit = -1
         self.flows = {member: Flow(member, view.base + 1) for member in view.members if member != me}
 
-    def acked(self, member: Member, ack: ReplicateAck, moved: bool, at: float) -> None:
+    def acked(self, member: Member, ack: ReplicateAck, moved: bool) -> None:
         """Note what an ack says about the way to its member."""
         flow = self.flows[member]
         flow.credit = ack.credit
         flow.hears = flow.hears + 1 if ack.hears_multicast else 0
         if moved:
-            flow.moved_at = at
+            flow.held_since = None
         flow.next = max(flow.next, ack.gseq + 1)
         if not ack.hears_multicast:
             self._to_tcp(flow)
@@ -75,7 +75,7 @@ class Outflow:
 
     def _to_tcp(self, flow: Flow) -> None:
         if not flow.by_tcp:
-            flow.by_tcp, flow.next = True, self._acked_by(flow) + 1
+            flow.by_tcp, flow.next, flow.held_since = True, self._acked_by(flow) + 1, None
 
     def _to_multicast(self, flow: Flow) -> None:
         listeners = any(not other.by_tcp for other in self.flows.values())
@@ -113,13 +113,15 @@ class Outflow:
         listeners = [flow for flow in self.flows.values() if not flow.by_tcp]
         if not listeners:
             return []
-        last = min(self._reach(flow, at) for flow in listeners)
+        reach = {flow.member: self._reach(flow, at) for flow in listeners}
+        listeners = [flow for flow in listeners if not flow.by_tcp]  # who holds the others back has just left them
+        last = min((reach[flow.member] for flow in listeners), default=self._next - 1)
         effects: list[Effect] = []
         while self._next <= last:
             entries = self._log.entries(self._next, last, DATAGRAM_SLICE, SLICE_ENTRIES)
             effects += self._to_group(entries, commit, listeners)
             self._next = entries[-1].gseq + 1
-        if not effects and commit > self._told_commit:
+        if not effects and listeners and commit > self._told_commit:
             effects.append(Multicast(self._replicate((), commit)))
         if effects:
             self._told_commit = commit
@@ -136,10 +138,11 @@ class Outflow:
         acked = self._acked_by(flow)
         reach = max(self._log.last_within(acked + 1, flow.credit), min(acked + 1, self._log.end))
         if reach >= self._log.end:
-            flow.moved_at = at
-        elif at - flow.moved_at > HELD_S:
+            flow.held_since = None
+        elif flow.held_since is None:
+            flow.held_since = at
+        elif at - flow.held_since > HELD_S:
             self._to_tcp(flow)
-            return self._log.end
         return reach
 
     # --- TCP ---

@@ -1,0 +1,201 @@
+"""Replica: learners and teachers, peers that break the rules, leaving and introducing."""
+
+from __future__ import annotations
+
+import pytest
+
+from logstream.core.effects import Multicast, Send, Unicast
+from logstream.core.events import LinkDown
+from logstream.core.replica.vocabulary import (
+    Beat,
+    DecisionCommitted,
+    DropIdentity,
+    Gather,
+    Gathered,
+    IdentityDropped,
+    Introduce,
+    LearnFrom,
+    Resume,
+    StepAside,
+    SteppedAside,
+)
+from logstream.protocol.batches import base_offset_in
+from logstream.protocol.errors import RemoteProtocolError
+from logstream.protocol.identity import EMPTY_LOG, NO_EPOCH
+from logstream.protocol.messages import (
+    CatchUp,
+    Entry,
+    Heartbeat,
+    JoinResponse,
+    Learn,
+    Nack,
+    Replicate,
+    StateExchange,
+)
+from tests.core.builders import A, B, C, announced, append, batch, entries_of, epoch, history_of, sent, view
+from tests.core.replica_node import ReplicaNode
+
+
+@pytest.fixture
+def leader() -> ReplicaNode:
+    """A leads A and B, with commit = all."""
+    node = ReplicaNode(A)
+    node.leads(view(1, A, B), B)
+    return node
+
+
+@pytest.fixture
+def follower() -> ReplicaNode:
+    """B follows A."""
+    node = ReplicaNode(B)
+    node.follows(view(1, A, B))
+    return node
+
+
+@pytest.fixture
+def source() -> list[Entry]:
+    """What A sequenced in view 1: a topic and nine batches."""
+    return list(entries_of(history_of(10)))
+
+
+# --- learners ---
+
+
+def test_a_learner_stages_the_leaders_log_and_leaves_its_own_alone(source: list[Entry]) -> None:
+    node = ReplicaNode(B)
+    assert node.told(LearnFrom("c1", A)) == [Send(A, Learn(NO_EPOCH, EMPTY_LOG))]
+    effects = node.hears(A, CatchUp(NO_EPOCH, 0, tuple(source), history_of(10).log.digest()))
+    assert effects == [Send(A, Learn(NO_EPOCH, history_of(10).log.digest()))]
+    assert node.core.history.end == 0
+
+
+def test_a_slice_that_brings_nothing_new_is_not_answered_by_another_question(source: list[Entry]) -> None:
+    """Every heartbeat asks again: without this each of them would start another chain of slices."""
+    node = ReplicaNode(B)
+    node.told(LearnFrom("c1", A))
+    slice_ = CatchUp(NO_EPOCH, 0, tuple(source), history_of(10).log.digest())
+    node.hears(A, slice_)
+    assert node.hears(A, slice_) == []
+
+
+def test_a_learner_hands_on_what_is_committed_as_soon_as_a_view_admits_it(source: list[Entry]) -> None:
+    """The leader's heartbeats told the learner of the commit; in a quiet cluster nothing raises it again."""
+    node, base = ReplicaNode(B), history_of(10).log.digest()
+    node.told(LearnFrom("c1", A))
+    node.hears(A, CatchUp(NO_EPOCH, 0, tuple(source), base))
+    node.now += 1.0
+    node.hears(A, Heartbeat(epoch(1), 10, 10, (A,)))
+    node.accepts(view(2, A, B, base=10), base)
+    effects = node.hears(A, Heartbeat(epoch(2), 10, 10, (A, B)))
+    assert len(announced(effects, DecisionCommitted)) == 1
+    assert node.core.applied == 10
+
+
+def test_a_commit_of_another_leader_does_not_seal_what_was_staged_from_an_older_one(source: list[Entry]) -> None:
+    """The stage may hold a tail that the next view does not have: it must stay possible to cut it."""
+    node = ReplicaNode(B)
+    node.told(LearnFrom("c1", A))
+    node.hears(A, CatchUp(NO_EPOCH, 0, tuple(source), history_of(10).log.digest()))
+    other = history_of(8)
+    for _ in range(4):
+        append(other, epoch(2, C), batch(payload=b"other"))
+    node.now += 1.0
+    node.hears(C, Heartbeat(epoch(2, C), 12, 12, (C,)))
+    effects = node.hears(C, CatchUp(NO_EPOCH, 8, entries_of(other, 9), other.log.digest()))
+    assert [one.message.digest for one in sent(effects, Learn)] == [other.log.digest()]  # type: ignore[union-attr]
+
+
+def test_an_older_leader_does_not_take_a_learner_over() -> None:
+    node = ReplicaNode(B)
+    node.hears(C, Heartbeat(epoch(2, C), 0, 0, (C,)))
+    node.now += 1.0
+    assert not sent(node.hears(A, Heartbeat(epoch(1), 0, 0, (A,))), Learn)
+
+
+def test_a_learner_that_comes_while_the_view_changes_is_taught_by_the_next_leadership(leader: ReplicaNode) -> None:
+    leader.hears(A, StateExchange(epoch(2), None))
+    leader.hears(C, Learn(NO_EPOCH, EMPTY_LOG))
+    leader.accepts(view(2, A, B))
+    leader.told(Resume(epoch(2), (A, B)))
+    beats = sent(leader.told(Beat((A, B), leader.now)), Heartbeat)
+    assert C in [beat.to for beat in beats]
+
+
+def test_a_base_is_served_from_the_stage_while_it_is_longer_than_the_own_log(source: list[Entry]) -> None:
+    node, base = ReplicaNode(A), history_of(10).log.digest()
+    node.told(Gather(epoch(2), B, base))
+    gathered = node.hears(B, CatchUp(epoch(2), 0, tuple(source), base))
+    assert announced(gathered, Gathered) == [Gathered(epoch(2))]
+    effects = node.hears(C, Learn(epoch(2), EMPTY_LOG))
+    assert effects == [Send(C, CatchUp(epoch(2), 0, tuple(source), base))]
+
+
+# --- peers that break the rules ---
+
+
+def test_a_nack_for_entries_that_no_log_has_is_refused(leader: ReplicaNode) -> None:
+    """A peer's bad message is counted and dropped; it never ends the node."""
+    leader.creates_topic(1)
+    leader.flushed()
+    with pytest.raises(RemoteProtocolError):
+        leader.hears(B, Nack(epoch(1), 0, 5))
+
+
+def test_a_nack_is_answered_by_tcp_with_what_is_missing(leader: ReplicaNode) -> None:
+    leader.creates_topic(1)
+    leader.flushed()
+    repair = sent(leader.hears(B, Nack(epoch(1), 1, 3)), Replicate)
+    assert [(one.to, [entry.gseq for entry in one.message.entries]) for one in repair] == [(B, [1])]  # type: ignore[union-attr]
+
+
+def test_a_nack_of_another_epoch_is_not_answered(leader: ReplicaNode) -> None:
+    assert leader.hears(B, Nack(epoch(5, C), 1, 3)) == []
+
+
+# --- leaving, introducing, dissolving ---
+
+
+def test_a_leader_that_steps_aside_is_frozen_and_names_its_best_follower(leader: ReplicaNode) -> None:
+    effects = leader.told(StepAside())
+    assert announced(effects, SteppedAside) == [SteppedAside(epoch(1), B)]
+    assert leader.core.promise.active is None
+    assert leader.core.leadership is None
+
+
+def test_a_member_introduces_its_leader_to_who_asks(follower: ReplicaNode) -> None:
+    effects = follower.told(Introduce("127.0.0.1:5", leader_heard=True))
+    answer = JoinResponse(B, "c1", A, (A, B), epoch(1), 0, True)
+    assert effects == [Unicast("127.0.0.1:5", answer)]
+
+
+def test_a_node_without_a_view_says_nothing() -> None:
+    assert ReplicaNode(B).told(Introduce("127.0.0.1:5", leader_heard=False)) == []
+
+
+def test_an_empty_member_drops_its_identity_and_one_that_holds_a_topic_does_not(leader: ReplicaNode) -> None:
+    empty = ReplicaNode(B)
+    assert announced(empty.told(DropIdentity()), IdentityDropped) == [IdentityDropped()]
+    leader.creates_topic(1)
+    assert leader.told(DropIdentity()) == []
+
+
+def test_what_was_under_way_on_a_lost_link_is_sent_again(leader: ReplicaNode) -> None:
+    leader.creates_topic(1)
+    assert len(sent(leader.flushed(), Replicate)) == 1
+    leader.told(LinkDown(B, False, leader.now))
+    again = sent(leader.flushed(), Replicate)
+    assert [len(one.message.entries) for one in again] == [1]  # type: ignore[union-attr]
+
+
+def test_the_first_heartbeat_of_a_view_goes_both_ways() -> None:
+    node = ReplicaNode(A)
+    node.accepts(view(1, A, B))
+    node.told(Resume(epoch(1), (A, B)))
+    effects = node.told(Beat((A, B), node.now))
+    beat = Heartbeat(epoch(1), 0, 0, (A, B))
+    assert effects[:2] == [Multicast(beat), Send(B, beat)]
+
+
+def test_a_follower_keeps_the_offsets_that_the_leader_gave(follower: ReplicaNode, source: list[Entry]) -> None:
+    follower.hears(A, Replicate(epoch(1), tuple(source), 10, 10))
+    assert [base_offset_in(entry.front) for entry in entries_of(follower.core.history, 2)] == list(range(9))
