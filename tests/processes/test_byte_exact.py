@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.processes.local_cluster import LocalCluster
+from tests.processes.local_cluster import COMMAND_S, LocalCluster
 
 SHARED_DATA = Path(__file__).parents[3] / "shared" / "data"
 MADE = {
@@ -115,15 +116,25 @@ def _write_big(path: Path) -> None:
             file.write(source.randbytes(1_000_000))
 
 
+# A child's peak counts from its fork on, when it still is a copy of its parent: so a small process forks it.
+_MEASURED = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+"""
+
+
 def _peak_kb(cluster: LocalCluster, *arguments: str | Path) -> int:
-    """The largest resident size of a command that must succeed."""
-    process = cluster.begin(*arguments)
-    _, status, used = os.wait4(process.pid, 0)
-    assert process.stderr is not None
-    assert os.waitstatus_to_exitcode(status) == 0, process.stderr.read().decode()
-    process.returncode = 0
-    process.communicate()
-    return used.ru_maxrss
+    """The largest resident size of a command that must succeed and says nothing on stdout."""
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURED, *cluster.command(*arguments)],
+        env=cluster.environment,
+        capture_output=True,
+        timeout=COMMAND_S,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return int(done.stdout)
 
 
 def _sha256(path: Path) -> str:
