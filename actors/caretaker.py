@@ -19,8 +19,8 @@ from actors.wiring import TopicUnwired, TopicWired
 from logstream.core.events import Due
 from logstream.core.gateway.vocabulary import StatusAsked, StatusReady
 from logstream.core.replica.vocabulary import IdentityDropped, LearnFrom, ViewInstalled
-from logstream.core.topics import Topic, TopicClosed, TopicOpened
-from logstream.core.view_change import LeaveCluster, Left
+from logstream.core.topics import RegistryCurrent, Topic, TopicClosed, TopicOpened
+from logstream.core.view_vocabulary import LeaveCluster, Left
 from logstream.protocol.identity import Member
 from logstream.runtime import NodeActor, Report, Reported, SafeRef, Scheduler
 from transport.identity import ForgetMember, IdentityChanged
@@ -95,6 +95,8 @@ class Caretaker(NodeActor):
                 self._open(topic)
             case TopicClosed(topic=topic):
                 self._close(topic)
+            case RegistryCurrent():
+                self._mesh.refs[Seat.CLIENT_GATEWAY].tell(message)
             case StatusAsked() | Ping() | Dump():
                 self._begin_round(message)
             case Reported():

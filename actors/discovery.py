@@ -15,6 +15,7 @@ class Discovery(CoreActor):
     """Runs core.discovery."""
 
     seat = Seat.DISCOVERY
+    waits_after_pause = False
     core: Core
 
     def on_start(self) -> None:

@@ -14,6 +14,7 @@ class FailureDetector(CoreActor):
     """Runs core.failure_detector."""
 
     seat = Seat.FAILURE_DETECTOR
+    waits_after_pause = False
     core: Core
 
     def on_start(self) -> None:
@@ -26,5 +27,5 @@ class FailureDetector(CoreActor):
         return {
             **super().report(),
             "leader_heard": leader.node_id if leader else None,
-            "silent_s": self.core.facts(self.mesh.now()),
+            "peers": self.core.facts(self.mesh.now()),
         }

@@ -11,3 +11,4 @@ class HeartbeatSender(CoreActor):
     """Runs core.heartbeat_sender."""
 
     seat = Seat.HEARTBEAT_SENDER
+    waits_after_pause = False

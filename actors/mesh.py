@@ -2,14 +2,14 @@
 
 Two tables on one page. A wire message has exactly one handler. A local command has one listener, an
 event any number, heard in the order written here. What concerns a single topic partition (Committed,
-Read, CancelRead) is not in the table: Replica and ClientGateway tell that partition's TopicLog.
+PartitionTrimmed, Read, CancelRead) is not in the table: Replica and ClientGateway tell that partition's TopicLog.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-from logstream.core import failure_detector, stream_assigner, topic_log, topics, view_change
+from logstream.core import failure_detector, stream_assigner, topic_log, topics, view_vocabulary
 from logstream.core.events import LinkDown, LinkUp, SessionClosed
 from logstream.core.gateway import vocabulary as gateway
 from logstream.core.replica import vocabulary as replica
@@ -25,6 +25,7 @@ class Seat(StrEnum):
     TOPICS = "topics"
     STREAM_ASSIGNER = "stream_assigner"
     CLIENT_GATEWAY = "client_gateway"
+    ELECTOR = "elector"
     FAILURE_DETECTOR = "failure_detector"
     HEARTBEAT_SENDER = "heartbeat_sender"
     TCP = "tcp"
@@ -43,6 +44,7 @@ WIRE: dict[type, Seat] = {
     wire.Nack: Seat.REPLICA,
     wire.Learn: Seat.REPLICA,
     wire.CatchUp: Seat.REPLICA,
+    wire.Snapshot: Seat.REPLICA,
     wire.StateExchange: Seat.REPLICA,
     wire.ViewInstall: Seat.REPLICA,
     wire.State: Seat.VIEW_MANAGER,
@@ -51,6 +53,9 @@ WIRE: dict[type, Seat] = {
     wire.Hello: Seat.VIEW_MANAGER,
     wire.Leave: Seat.VIEW_MANAGER,
     wire.Handover: Seat.VIEW_MANAGER,
+    wire.Probe: Seat.ELECTOR,
+    wire.ProbeAck: Seat.ELECTOR,
+    wire.Election: Seat.ELECTOR,
     wire.Link: Seat.TCP,
     wire.Metadata: Seat.CLIENT_GATEWAY,
     wire.MetadataResponse: Seat.CLIENT_GATEWAY,
@@ -63,6 +68,9 @@ WIRE: dict[type, Seat] = {
     wire.FetchResponse: Seat.CLIENT_GATEWAY,
     wire.StatusRequest: Seat.CLIENT_GATEWAY,
     wire.StatusResponse: Seat.CLIENT_GATEWAY,
+    wire.ChangeLeader: Seat.CLIENT_GATEWAY,
+    wire.ForceView: Seat.CLIENT_GATEWAY,
+    wire.AdminResponse: Seat.CLIENT_GATEWAY,
     wire.InvalidRequestResponse: Seat.CLIENT_GATEWAY,
 }
 
@@ -73,6 +81,8 @@ LOCAL: dict[type, tuple[Seat, ...]] = {
     replica.Produced: (Seat.CLIENT_GATEWAY,),
     replica.Rejected: (Seat.CLIENT_GATEWAY,),
     replica.DecisionCommitted: (Seat.TOPICS,),
+    replica.BaseApplied: (Seat.TOPICS,),
+    topics.RegistryCurrent: (Seat.CARETAKER,),
     topics.TopicOpened: (Seat.CARETAKER, Seat.DISCOVERY),
     topics.TopicClosed: (Seat.CARETAKER, Seat.DISCOVERY, Seat.CLIENT_GATEWAY),
     topic_log.ReadDone: (Seat.CLIENT_GATEWAY,),
@@ -81,11 +91,22 @@ LOCAL: dict[type, tuple[Seat, ...]] = {
     replica.FollowerHeard: (Seat.FAILURE_DETECTOR,),
     replica.Beat: (Seat.REPLICA,),
     replica.ServingChanged: (Seat.STREAM_ASSIGNER,),
-    failure_detector.LeaderFound: (Seat.CLIENT_GATEWAY, Seat.DISCOVERY),
-    failure_detector.LeaderLost: (Seat.CLIENT_GATEWAY, Seat.DISCOVERY),
-    failure_detector.ServingJudged: (Seat.HEARTBEAT_SENDER,),
+    replica.SteppedDown: (Seat.FAILURE_DETECTOR,),
+    replica.MemberStalled: (Seat.VIEW_MANAGER,),
+    failure_detector.LeaderFound: (Seat.ELECTOR, Seat.CLIENT_GATEWAY, Seat.DISCOVERY),
+    failure_detector.LeaderLost: (Seat.ELECTOR, Seat.CLIENT_GATEWAY, Seat.DISCOVERY),
+    failure_detector.Suspected: (Seat.ELECTOR,),
+    failure_detector.MemberLost: (Seat.VIEW_MANAGER,),
+    failure_detector.ServingJudged: (Seat.VIEW_MANAGER, Seat.HEARTBEAT_SENDER),
     stream_assigner.RingChanged: (Seat.CLIENT_GATEWAY,),
     # views
+    view_vocabulary.CandidateElected: (Seat.VIEW_MANAGER,),
+    view_vocabulary.ChangeFailed: (Seat.ELECTOR, Seat.FAILURE_DETECTOR),
+    view_vocabulary.TransferLeadership: (Seat.VIEW_MANAGER,),
+    view_vocabulary.ForceView: (Seat.VIEW_MANAGER,),
+    replica.ViewsKnown: (Seat.VIEW_MANAGER, Seat.ELECTOR, Seat.DISCOVERY),
+    replica.CandidateHeard: (Seat.ELECTOR,),
+    replica.RangeMoved: (Seat.VIEW_MANAGER,),
     replica.Gather: (Seat.REPLICA,),
     replica.Resume: (Seat.REPLICA,),
     replica.StepAside: (Seat.REPLICA,),
@@ -96,6 +117,7 @@ LOCAL: dict[type, tuple[Seat, ...]] = {
     replica.ViewInstalled: (
         Seat.CARETAKER,
         Seat.VIEW_MANAGER,
+        Seat.ELECTOR,
         Seat.FAILURE_DETECTOR,
         Seat.CLIENT_GATEWAY,
         Seat.HEARTBEAT_SENDER,
@@ -108,13 +130,13 @@ LOCAL: dict[type, tuple[Seat, ...]] = {
     replica.OtherClusterHeard: (Seat.REPLICA,),
     replica.DropIdentity: (Seat.REPLICA,),
     replica.IdentityDropped: (Seat.CARETAKER,),
-    view_change.FoundCluster: (Seat.VIEW_MANAGER,),
-    view_change.ShrinkToSelf: (Seat.VIEW_MANAGER,),
-    view_change.LeaveCluster: (Seat.VIEW_MANAGER,),
-    view_change.Left: (Seat.CARETAKER,),
+    view_vocabulary.FoundCluster: (Seat.VIEW_MANAGER,),
+    view_vocabulary.ShrinkToSelf: (Seat.VIEW_MANAGER,),
+    view_vocabulary.LeaveCluster: (Seat.ELECTOR, Seat.VIEW_MANAGER),
+    view_vocabulary.Left: (Seat.CARETAKER,),
     # links, sessions, status
-    LinkUp: (),
-    LinkDown: (Seat.REPLICA, Seat.VIEW_MANAGER, Seat.CLIENT_GATEWAY),
+    LinkUp: (Seat.REPLICA, Seat.ELECTOR, Seat.VIEW_MANAGER),
+    LinkDown: (Seat.REPLICA, Seat.FAILURE_DETECTOR, Seat.ELECTOR, Seat.VIEW_MANAGER, Seat.CLIENT_GATEWAY),
     SessionClosed: (Seat.CLIENT_GATEWAY,),
     gateway.StatusAsked: (Seat.CARETAKER,),
     gateway.StatusReady: (Seat.CLIENT_GATEWAY,),

@@ -25,6 +25,7 @@ from loguru import logger
 from actors.caretaker import Caretaker, Dump, Hooks, Leave, Ping
 from actors.client_gateway import ClientGateway
 from actors.discovery import Discovery
+from actors.elector import Elector
 from actors.failure_detector import FailureDetector
 from actors.heartbeat_sender import HeartbeatSender
 from actors.host import Mesh
@@ -35,20 +36,23 @@ from actors.topics import Topics
 from actors.view_manager import ViewManager
 from logstream import state
 from logstream.core.discovery import Discovery as DiscoveryCore
+from logstream.core.election import Elections, ElectionSettings
 from logstream.core.events import Received
 from logstream.core.failure_detector import FailureDetector as FailureDetectorCore
 from logstream.core.gateway.gateway import Gateway, GatewaySettings
 from logstream.core.heartbeat_sender import HeartbeatSender as HeartbeatCore
+from logstream.core.phi import PhiSettings
 from logstream.core.quorum import floor_of
-from logstream.core.replica.leadership import Limits
+from logstream.core.replica.leadership import Limits, ReplicaSettings
 from logstream.core.replica.replica import Replica as ReplicaCore
-from logstream.core.replica.replica import ReplicaSettings
+from logstream.core.replica.retention import Keep
 from logstream.core.replica.vocabulary import ViewInstalled
 from logstream.core.stream_assigner import StreamAssigner as AssignerCore
 from logstream.core.topics import Topics as TopicsCore
-from logstream.core.view_change import ChangeSettings, Left, ViewChange
+from logstream.core.view_change import ViewChange
+from logstream.core.view_vocabulary import ChangeSettings, Left
 from logstream.protocol.identity import Member
-from logstream.runtime import Loop, NodeActor, SafeRef, Scheduler
+from logstream.runtime import Loop, SafeRef, Scheduled, Scheduler
 from logstream.settings import Settings
 from transport.stack import Stack, StackSettings
 
@@ -101,6 +105,8 @@ class Surroundings:
     dice: random.Random
     turn: int = TURN
     stopwatch: Callable[[], float] = time.perf_counter
+    wall_clock: Callable[[], float] = time.time  # seconds since 1970
+    observe: Callable[[Scheduled, Any], None] | None = None
 
 
 @dataclass(slots=True)
@@ -138,7 +144,9 @@ class Node:
         me = Member(self.settings.node.name, store_id, self.settings.node.address)
         loop = self._around.loop
         mesh = Mesh(me, loop.time, self._halt)
-        scheduler = Scheduler(loop, self._around.turn, self._around.stopwatch, self._actor_failed)
+        around = self._around
+        pause_s = self.settings.shared.heartbeat_s
+        scheduler = Scheduler(loop, around.turn, around.stopwatch, self._actor_failed, around.observe, pause_s)
         self._running = _Mesh(mesh, scheduler)
         self._running.refs = self._construct(mesh, scheduler, transports)
         mesh.wire(dict(self._running.refs))
@@ -163,7 +171,7 @@ class Node:
         """Are its actors there? Not before the start, after the stop, and between two incarnations."""
         return self._running is not None
 
-    def actor(self, seat: Seat) -> NodeActor:
+    def actor(self, seat: Seat) -> Scheduled:
         """The running actor in this seat; for checkers, which look inside. Raises KeyError if there is none."""
         if self._running is None:
             raise KeyError(seat)
@@ -178,13 +186,15 @@ class Node:
         refs: dict[Seat, SafeRef[Any]] = {Seat.CARETAKER: SafeRef(caretaker)}
         replica = ReplicaCore(me, self._replica_settings(transports.receive_buffer))
         change = ViewChange(me, self._change_settings(), self._around.dice)
-        detector = FailureDetectorCore(me, shared.heartbeat_s, shared.fail_s)
+        detector = FailureDetectorCore(me, self._phi_settings())
+        elections = Elections(me, ElectionSettings(shared.probe_s, shared.promise_s), self._around.dice)
         discovery = DiscoveryCore(me, shared.agreement(), shared.discovery_s, shared.heartbeat_s)
         refs[Seat.REPLICA] = SafeRef(Replica.start(scheduler, mesh, replica))
         refs[Seat.VIEW_MANAGER] = SafeRef(ViewManager.start(scheduler, mesh, change))
         refs[Seat.TOPICS] = SafeRef(Topics.start(scheduler, mesh, TopicsCore()))
         refs[Seat.STREAM_ASSIGNER] = SafeRef(StreamAssigner.start(scheduler, mesh, AssignerCore()))
         refs[Seat.CLIENT_GATEWAY] = SafeRef(ClientGateway.start(scheduler, mesh, Gateway(me, self._gateway_settings())))
+        refs[Seat.ELECTOR] = SafeRef(Elector.start(scheduler, mesh, elections))
         refs[Seat.FAILURE_DETECTOR] = SafeRef(FailureDetector.start(scheduler, mesh, detector))
         refs[Seat.HEARTBEAT_SENDER] = SafeRef(HeartbeatSender.start(scheduler, mesh, HeartbeatCore(shared.heartbeat_s)))
         tcp, multicast, broadcast = transports.start(scheduler, me, mesh.deliver, mesh.announce)
@@ -201,8 +211,20 @@ class Node:
 
     def _replica_settings(self, receive_buffer: int) -> ReplicaSettings:
         shared, node = self.settings.shared, self.settings.node
-        limits = Limits(node.memory_max, shared.slow_s, self._expected_nodes)
+        keep = Keep(shared.retention_bytes, shared.retention_records, shared.retention_s, self._around.wall_clock)
+        limits = Limits(node.memory_max, shared.effective_lease_s, shared.slow_s, self._expected_nodes, keep)
         return ReplicaSettings(limits, shared.heartbeat_s, node.nack_s, receive_buffer)
+
+    def _phi_settings(self) -> PhiSettings:
+        shared = self.settings.shared
+        return PhiSettings(
+            shared.heartbeat_s,
+            shared.deviation_floor_s,
+            shared.acceptable_pause_s,
+            shared.phi_suspect,
+            shared.phi_fail,
+            shared.failure_timeout_s,
+        )
 
     def _change_settings(self) -> ChangeSettings:
         shared = self.settings.shared
@@ -236,7 +258,7 @@ class Node:
             self._ready = True
             self._around.loop.call_soon(self.on_ready)  # not within an actor's turn: it may take its time
 
-    def _actor_failed(self, actor: NodeActor, error: BaseException) -> None:
+    def _actor_failed(self, actor: Scheduled, error: BaseException) -> None:
         self._log.bind(failed=actor.name).opt(exception=error).error("an actor failed")
         self._halt(f"{actor.name} failed: {error}")
 

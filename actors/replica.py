@@ -1,5 +1,5 @@
 """Replica: the one owner of promise, log, append, ack and commit (R21).
-hears Heartbeat, Replicate, ReplicateAck, Nack, Learn, CatchUp, StateExchange, ViewInstall, Propose, Beat
+hears Heartbeat, Replicate, ReplicateAck, Nack, Learn, CatchUp, Snapshot, StateExchange, ViewInstall, Propose, Beat
 says all of these and State, ViewInstallAck   announces Committed, Produced, ViewInstalled, Promised"""
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from actors.host import CoreActor, Mesh
 from actors.mesh import Seat
 from actors.wiring import TopicRefs, TopicUnwired, TopicWired
 from logstream.core.replica.replica import Replica as Core
-from logstream.core.replica.vocabulary import Committed
+from logstream.core.replica.vocabulary import Committed, PartitionTrimmed
 from logstream.runtime import Scheduler
 
 
@@ -35,8 +35,8 @@ class Replica(CoreActor):
                 super().on_receive(message)
 
     def announce(self, event: object) -> None:
-        """Committed batches have one listener each."""
-        if isinstance(event, Committed):
+        """What concerns one partition has one listener."""
+        if isinstance(event, Committed | PartitionTrimmed):
             self._logs.tell(event)
         else:
             self.mesh.announce(event)
@@ -54,8 +54,10 @@ class Replica(CoreActor):
             "promised": str(promise.promised),
             "last": core.history.end,
             "commit": core.commit,
+            "first": core.history.log.start,
             "bytes": core.history.log.bytes,
             "producers": len(core.history.dedup),
+            "quarantined": core.quarantined,
             "learners": [learner.node_id for learner in learners],
             "by_tcp": core.leadership.outflow.by_tcp() if core.leadership else [],
         }

@@ -30,12 +30,14 @@ def status_object(
         "view": view.epoch.n if view else 0,
         "epoch": str(view.epoch) if view else "none",
         "leader": view.leader.node_id if view else None,
-        "members": _members(view, replica),
+        "members": _members(view, facts),
+        "no_quorum": no_quorum_in_words(facts),
         "commit": replica.get("commit", 0),
         "last": replica.get("last", 0),
         "commit_rule": view.commit if view else None,
         "topics": _topics(facts),
         "log_bytes": replica.get("bytes", 0),
+        "quarantined": replica.get("quarantined", 0),
         "refused": _refused(facts),
         "loop_turn_max_ms": round(longest_turn[0] * 1000, 3),
         "loop_turn_max_of": longest_turn[1],
@@ -47,6 +49,8 @@ def status_object(
 def state_in_words(facts: Facts) -> str:
     """What this node is doing, for a person."""
     replica, detector = facts.get(Seat.REPLICA, {}), facts.get(Seat.FAILURE_DETECTOR, {})
+    if _missing(facts):
+        return "no quorum"
     if not replica.get("active"):
         if facts.get(Seat.VIEW_MANAGER, {}).get("attempt"):
             return "changing the view"
@@ -56,15 +60,41 @@ def state_in_words(facts: Facts) -> str:
     return "following" if detector.get("leader_heard") else "without a leader"
 
 
-def _members(view: View | None, replica: dict[str, Any]) -> list[dict[str, str | None]]:
+def no_quorum_in_words(facts: Facts) -> str | None:
+    """Who is missing and what helps, where too few members answer to choose a leader; None otherwise."""
+    missing = _missing(facts)
+    if not missing:
+        return None
+    names = f"{', '.join(missing[:-1])} and {missing[-1]}" if len(missing) > 1 else missing[0]
+    verb = "does" if len(missing) == 1 else "do"
+    return (
+        f"no quorum: {names} {verb} not answer; nothing is acknowledged until enough members answer again, and one "
+        "that was restarted does not count, because its memory is empty; what helps if they are gone for good: "
+        "logstream force-view --accept-data-loss, which goes on with what is left"
+    )
+
+
+def _missing(facts: Facts) -> list[str]:
+    """Without whom the last probe or attempt was not enough, as long as there is no leader."""
+    elector, change = facts.get(Seat.ELECTOR, {}), facts.get(Seat.VIEW_MANAGER, {})
+    if not elector.get("leaderless"):
+        return []
+    return list(elector.get("missing") or change.get("missing") or ())
+
+
+def _members(view: View | None, facts: Facts) -> list[dict[str, Any]]:
     if view is None:
         return []
+    replica = facts.get(Seat.REPLICA, {})
+    peers = facts.get(Seat.FAILURE_DETECTOR, {}).get("peers", {})
     return [
         {
             "node_id": member.node_id,
             "address": member.address,
             "role": "leader" if member == view.leader else "follower",
             "served_by": _served_by(member, view, replica),
+            "phi": peers.get(member.node_id, {}).get("phi"),
+            "silent_s": peers.get(member.node_id, {}).get("silent_s"),
         }
         for member in view.members
     ]

@@ -18,7 +18,11 @@ class ViewManager(CoreActor):
     core: ViewChange
 
     def report(self) -> dict[str, Any]:
-        """The attempt under way, if one is."""
+        """The attempt under way, if one is, and without whom the last one was not enough."""
         attempt = self.core.attempt
         running = attempt is not None and not attempt.installed
-        return {**super().report(), "attempt": str(attempt.epoch) if attempt is not None and running else None}
+        return {
+            **super().report(),
+            "attempt": str(attempt.epoch) if attempt is not None and running else None,
+            "missing": [member.node_id for member in self.core.missing],
+        }

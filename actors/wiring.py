@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from logstream.core.replica.vocabulary import Committed
+from logstream.core.replica.vocabulary import Committed, PartitionTrimmed
 from logstream.core.topic_log import CancelRead, Read
 from logstream.core.topics import Topic
 from logstream.runtime import To
 
-ForTopicLog = Committed | Read | CancelRead
+ForTopicLog = Committed | PartitionTrimmed | Read | CancelRead
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from logstream.protocol.identity import NO_EPOCH, Epoch, Member, View
+from logstream.core import quorum
+from logstream.protocol.identity import NO_EPOCH, CommitRule, Epoch, Member, View
 from logstream.protocol.messages import State, ViewInstall
 
 
@@ -19,14 +20,19 @@ class Attempt:
     asked: set[Member]
     leavers: set[Member]
     joiners: set[Member]
+    forced: bool = False  # the operator's word replaces the quorum
+    stalled: set[Member] = field(default_factory=set)  # leavers who stay if the rest is not enough
     states: dict[Member, State] = field(default_factory=dict)
     gone: set[Member] = field(default_factory=set)  # refused, or lost their link
     asked_again: bool = False
+    gathering: bool = False  # judged: the base is being put together, or is there
+    members: set[Member] = field(default_factory=set)  # of the new view
     install: ViewInstall | None = None
     targets: set[Member] = field(default_factory=set)  # who is sent VIEW_INSTALL
     acked: set[Member] = field(default_factory=set)
     installed: bool = False
-    moved: bool = True  # something was heard since the last look
+    moved: bool = True  # a range, a fetch or an ack was seen since the last look
+    repeats: int = 0  # of VIEW_INSTALL since the view is installed
 
     @property
     def known_views(self) -> tuple[View, ...]:
@@ -43,3 +49,21 @@ class Attempt:
         """inst*: the newest view that a responder knows to be installed."""
         known = [state.installed for state in self.states.values() if state.installed is not None]
         return max(known, key=lambda view: view.epoch, default=None)
+
+    def new_members(self, me: Member, commit: CommitRule) -> set[Member]:
+        """Who belongs to the new view (Q9a): with commit = majority failure takes nobody out."""
+        responders = set(self.states)
+        newest = self.newest_installed
+        old = quorum.members_of(self.known_views)
+        admitted = (self.joiners if old else {me}) & responders
+        keep = responders & old
+        majority = commit == "majority" and not self.forced
+        if majority and newest is not None and quorum.more_than_half(responders, newest.members):
+            keep = set(newest.members)
+        replaced = {member for member in keep if any(_newer(joiner, member) for joiner in admitted)}
+        return (keep | admitted) - self.leavers - replaced
+
+
+def _newer(joiner: Member, member: Member) -> bool:
+    """Is the joiner a newer incarnation of this member (R15)?"""
+    return joiner.node_id == member.node_id and joiner.store_id != member.store_id

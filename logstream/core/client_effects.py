@@ -35,7 +35,7 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The records of these tickets will not be tried again."""
+    """The records of these tickets will not be tried again. No tickets: the error is about acknowledged ones."""
 
     tickets: Sequence[object]
     error: LogStreamError
@@ -65,5 +65,10 @@ class Broken:
     error: LogStreamError
 
 
-ProducerEffect = Request | SetTimer | Acknowledged | Failed
-ConsumerEffect = Request | SetTimer | Deliver | Ended | Broken
+@dataclass(frozen=True, slots=True)
+class SeekCluster:
+    """Nobody that is known answers: look for the cluster again, as at the start. ClusterSought says what was found."""
+
+
+ProducerEffect = Request | SetTimer | SeekCluster | Acknowledged | Failed
+ConsumerEffect = Request | SetTimer | SeekCluster | Deliver | Ended | Broken

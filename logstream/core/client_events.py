@@ -90,6 +90,14 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterSought:
+    """The cluster was looked for again: addresses of brokers that are there, none if it was not found."""
+
+    addresses: tuple[str, ...]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """The application wants to read: begin."""
 

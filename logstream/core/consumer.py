@@ -16,6 +16,7 @@ Elsewhere: decoding records and waiting for the application are the host's.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -23,13 +24,15 @@ from random import Random
 from typing import Literal, assert_never
 
 from logstream.core.client_effects import Broken, ConsumerEffect, Deliver, Ended, Request
-from logstream.core.client_events import Answered, Lost, Opened, Taken
-from logstream.core.directory import BACK_OFF_S, Directory, MetadataDue
+from logstream.core.client_events import Answered, ClusterSought, Lost, Opened, Taken
+from logstream.core.directory import Directory, MetadataDue, back_off
 from logstream.core.effects import SetTimer
 from logstream.core.events import Due
 from logstream.core.reading import Reading, start_of
 from logstream.protocol.errors import (
+    DataLost,
     ErrorCode,
+    LineageChanged,
     LogStreamError,
     OffsetOutOfRange,
     RequestTimedOut,
@@ -86,6 +89,7 @@ class ConsumerCore:
         self._readings: dict[tuple[str, int], Reading] = {}
         self._fetches: dict[str, tuple[int, float]] = {}  # by address: correlation and time of the newest
         self._resting: set[str] = set()  # addresses
+        self._rests: Counter[str] = Counter()  # in a row, by address
         self._stale = set(settings.topics)  # METADATA is wanted
         self._begun: set[str] = set()  # topics whose positions are known
         self._buffered = 0  # bytes delivered and not taken
@@ -93,7 +97,7 @@ class ConsumerCore:
         self._closed = False  # ended or broken
         self._effects: list[ConsumerEffect] = []
 
-    def handle(self, event: Opened | Answered | Lost | Taken | Due) -> list[ConsumerEffect]:
+    def handle(self, event: Opened | Answered | Lost | ClusterSought | Taken | Due) -> list[ConsumerEffect]:
         """React to an event; the effects are to be carried out in order."""
         if self._closed:
             return []
@@ -106,6 +110,8 @@ class ConsumerCore:
                 self._hear(event)
             case Lost():
                 self._lost(event)
+            case ClusterSought():
+                self._directory.sought(event.addresses)
             case Taken():
                 self._buffered -= event.size
                 self._fetch(event.at)
@@ -145,7 +151,8 @@ class ConsumerCore:
         """Leave this broker alone for a moment and ask METADATA elsewhere."""
         if address not in self._resting:
             self._resting.add(address)
-            self._effects.append(SetTimer(RestOver(address), self._random.uniform(*BACK_OFF_S)))
+            self._rests[address] += 1
+            self._effects.append(SetTimer(RestOver(address), back_off(self._random, self._rests[address])))
         self._stale |= topics
         self._ask(address)
 
@@ -170,12 +177,14 @@ class ConsumerCore:
         serves = any(found.error is ErrorCode.NONE for found in response.partitions)
         counts, lost = self._directory.judge(response.cluster_id, response.lineage, serves, event.at)
         if lost is not None:
-            return self._break(lost)
+            return self._cut_off(lost)
         topics = {found.topic for found in response.partitions}
         if not counts:
             return self._rest(event.address, topics)
         if response.leader_heard:
             self._heard_at = event.at
+            if serves:
+                del self._rests[event.address]
         for found in response.partitions:
             reading = self._readings.get((found.topic, found.partition))
             if reading is not None and not self._closed:
@@ -241,14 +250,14 @@ class ConsumerCore:
     def _learn(self, response: MetadataResponse, at: float) -> None:
         directory = self._directory
         asked = directory.asked
-        directory.answered(response)
+        directory.answered(response, at)
         if response.leader is None:
             self._effects += directory.missed(f"{asked} hears no leader")
             return
         serves = any(found.error is ErrorCode.NONE for found in response.topics)
         counts, lost = directory.judge(response.cluster_id, response.lineage, serves, at)
         if lost is not None:
-            return self._break(lost)
+            return self._cut_off(lost)
         if not counts:
             self._effects += directory.missed(f"{asked} belongs to another cluster")
             return
@@ -317,6 +326,14 @@ class ConsumerCore:
             self._effects.append(Ended())
         self._fetch(at)
 
+    def _cut_off(self, error: LogStreamError) -> None:
+        """Another cluster, or another past of this one: say where this consumer stood, it must not simply go on."""
+        stood = ", ".join(f"{reading} at {reading.position}" for reading in self._readings.values())
+        if isinstance(error, DataLost) and stood:
+            text = f"{error}; this consumer stood at {stood}, and what it read last may not be in the log any more"
+            error = LineageChanged(text)
+        self._break(error)
+
     def _break(self, error: LogStreamError) -> None:
         if not self._closed:
             self._closed = True
@@ -328,7 +345,7 @@ class ConsumerCore:
                 self._resting.discard(address)
                 self._fetch(at)
             case MetadataDue():
-                self._directory.due()
+                self._effects += self._directory.due()
                 self._ask()
             case CheckDue():
                 self._check(at)
@@ -337,8 +354,12 @@ class ConsumerCore:
 
     def _check(self, at: float) -> None:
         self._effects.append(SetTimer(CheckDue(), CHECK_S))
-        for address, (_, since) in self._fetches.items():
+        if self._directory.is_old(at):
+            self._stale |= self._begun
+            self._ask()
+        for address, (_, since) in list(self._fetches.items()):
             if at - since > self._settings.wait_s + SILENT_S:
+                del self._fetches[address]  # asked anew: that the other end is gone only who writes is told
                 self._directory.reason = f"{address} does not answer"
                 self._stale |= {r.topic for r in self._readings.values() if r.address == address}
                 self._ask(address)

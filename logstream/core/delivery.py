@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from random import Random
 
 from logstream.core.client_effects import Failed, ProducerEffect, Request
-from logstream.core.directory import BACK_OFF_S
+from logstream.core.directory import back_off
 from logstream.core.effects import SetTimer
 from logstream.core.routing import Topic
 from logstream.core.window import SealedBatch, Window
@@ -106,7 +106,8 @@ class Delivery:
         window.reason = reason or window.reason
         window.rewind()
         window.resting = True
-        after_s = max(hint_s, self._random.uniform(*BACK_OFF_S))
+        window.rests += 1
+        after_s = max(hint_s, back_off(self._random, window.rests))
         self._effects.append(SetTimer(RetryDue(topic.name, window.number), after_s))
 
     def renumber(self, window: Window) -> None:

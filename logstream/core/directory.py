@@ -5,7 +5,12 @@ broker that answered last; one that is silent for half a second, broken, or lead
 ask the next. One question is under way at a time:
 
     idle --ask--> asking --answered--> idle
-                  asking --missed, or MetadataDue--> idle, MetadataDue after a back-off --> the core asks again
+                  asking --missed, or MetadataDue--> idle; MetadataDue --> the core asks the next one
+
+A broker that was not asked in this round is asked at once; when all have been, a back-off begins, and
+the host is told to look for the cluster again, as at the start: while a client has nothing to say, every
+broker that it knows may be replaced. While it has, it asks anew every few seconds who is there, so that
+brokers that come and go one by one never leave it with dead addresses only.
 
 Only the leader's word is final where something seems not to exist: a follower may simply be behind.
 
@@ -20,21 +25,32 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from logstream.core.client_effects import Request
+from logstream.core.client_effects import Request, SeekCluster
 from logstream.core.effects import SetTimer
 from logstream.protocol.errors import DataLost, LogStreamError, OtherCluster
 from logstream.protocol.identity import NO_EPOCH, Epoch
 from logstream.protocol.messages import Metadata, MetadataResponse
 
 ANSWER_S = 0.5  # without an answer for so long, another broker is asked
-BACK_OFF_S = (0.02, 0.2)
-MISSES_MAX = 5  # the back-off grows up to so many times
+BACK_OFF_S = 0.02  # the first one at most; random, doubling
+BACK_OFF_MAX_S = 0.2
+ROUND_MAX_S = 1.0  # between questions that nobody can answer
+REFRESH_S = 5.0  # after which an answer counts as old
+SEEK_EVERY = 5  # fruitless questions in a row, all brokers having been asked, between two searches
 STRANGER_S = 5.0  # how long a cluster without our topic must answer before it is believed to be the one
+
+Asking = list[Request | SetTimer | SeekCluster]
 
 
 @dataclass(frozen=True, slots=True)
 class MetadataDue:
-    """Timer: METADATA was not answered in time, or the back-off after a failure is over."""
+    """Timer: METADATA was not answered in time, or it is time to ask the next one."""
+
+
+def back_off(random: Random, times: int, max_s: float = BACK_OFF_MAX_S) -> float:
+    """Seconds to wait after trouble, so many times in a row; short at first, because most trouble is soon over."""
+    longest_s = min(BACK_OFF_S * 2.0 ** min(times - 1, 10), max_s)
+    return random.uniform(longest_s / 2, longest_s)
 
 
 class Directory:
@@ -46,7 +62,11 @@ class Directory:
         self._number = number
         self._random = random
         self._resting = False
-        self._misses = 0  # in a row
+        self._misses = 0  # back-offs in a row
+        self._missed: set[str] = set()  # brokers that could not say, since one could
+        self._fruitless = 0  # questions since all brokers are among them
+        self._seeking = False
+        self._learned_at = 0.0
         self._stranger_since: float | None = None
         self.correlation = 0  # of the question under way; 0 when there is none
         self.asked = ""  # whom it went to
@@ -54,39 +74,41 @@ class Directory:
         self.cluster_id = ""
         self.lineage: Epoch = NO_EPOCH
 
-    def ask(self, topics: tuple[str, ...], create: bool, avoid: str = "") -> list[Request | SetTimer]:
+    # --- asking ---
+
+    def ask(self, topics: tuple[str, ...], create: bool, avoid: str = "") -> Asking:
         """Ask for these topics, unless a question is under way or its back-off is not over."""
         if self.correlation or self._resting or not self.brokers:
             return []
         if self.brokers[0] == avoid:
-            self._next()
+            self._last(avoid)
         self.asked, self.correlation = self.brokers[0], self._number()
         return [Request(self.asked, self.correlation, Metadata(topics, create)), SetTimer(MetadataDue(), ANSWER_S)]
 
-    def due(self) -> None:
+    def due(self) -> Asking:
         """MetadataDue came: whoever was asked is passed over, and the core may ask again."""
-        if self.correlation:
-            self.reason = f"{self.asked} does not answer"
-            self.correlation = 0
-            self._next()
         self._resting = False
+        if not self.correlation:
+            return []
+        return self._passed_over(f"{self.asked} does not answer")
 
-    def missed(self, reason: str) -> list[Request | SetTimer]:
-        """The question brought nothing: rest, then the core asks the next broker on MetadataDue."""
-        self.reason, self.correlation = reason, 0
-        self._next()
-        return self._rest()
+    def missed(self, reason: str) -> Asking:
+        """The question brought nothing: the core asks the next broker on MetadataDue, at once if it is a fresh one."""
+        effects = self._passed_over(reason)
+        return effects + self._rest(fresh=self.brokers[0] not in self._missed)
 
-    def again_later(self, reason: str) -> list[Request | SetTimer]:
+    def again_later(self, reason: str) -> Asking:
         """The leader itself cannot say yet: rest, then the core asks it again on MetadataDue."""
         self.reason = reason
+        self._somebody_answers()
         return self._rest()
 
     def served(self) -> None:
         """The answer had all that was asked for."""
         self._misses = 0
+        self._somebody_answers()
 
-    def refer(self, address: str) -> list[Request | SetTimer]:
+    def refer(self, address: str) -> Asking:
         """Only this one, the leader, can say: the core asks again, at once the first time, then after a rest."""
         self.brokers = list(dict.fromkeys([address, *self.brokers]))
         if self._misses:
@@ -94,16 +116,53 @@ class Directory:
         self._misses = 1
         return []
 
-    def _rest(self) -> list[Request | SetTimer]:
-        self._resting = True
-        self._misses += 1
-        return [SetTimer(MetadataDue(), self._random.uniform(*BACK_OFF_S) * min(self._misses, MISSES_MAX))]
+    def sought(self, addresses: Sequence[str]) -> None:
+        """The cluster was looked for again: those found are asked first."""
+        self._seeking = False
+        self.brokers = list(dict.fromkeys([*addresses, *self.brokers]))
 
-    def answered(self, response: MetadataResponse) -> None:
+    def _rest(self, fresh: bool = False) -> Asking:
+        self._resting = True
+        if fresh:
+            return [SetTimer(MetadataDue(), 0.0)]
+        self._misses += 1
+        return [SetTimer(MetadataDue(), back_off(self._random, self._misses, ROUND_MAX_S))]
+
+    def _passed_over(self, reason: str) -> Asking:
+        """Note who could not say; when nobody can, have the cluster looked for, now and then."""
+        self.reason, self.correlation = reason, 0
+        self._missed.add(self.asked)
+        self._last(self.asked)
+        if not self._missed.issuperset(self.brokers):
+            return []
+        self._fruitless += 1
+        if self._seeking or self._fruitless % SEEK_EVERY != 1:
+            return []
+        self._seeking = True
+        return [SeekCluster()]
+
+    def _somebody_answers(self) -> None:
+        self._missed.clear()
+        self._fruitless = 0
+
+    def _last(self, address: str) -> None:
+        """Ask this one after all others."""
+        self.brokers.remove(address)
+        self.brokers.append(address)
+
+    # --- answers ---
+
+    def answered(self, response: MetadataResponse, at: float) -> None:
         """Learn the brokers of an answer. Bootstrap addresses are kept as the last ones to ask."""
         self.correlation = 0
+        if response.leader is not None:
+            self._learned_at = at
         known = [broker.address for broker in response.brokers if broker.address]
         self.brokers = list(dict.fromkeys([self.asked, *known, *self._bootstrap]))
+
+    def is_old(self, at: float) -> bool:
+        """Is it so long ago that somebody said who is there?"""
+        return at - self._learned_at >= REFRESH_S
 
     def is_final(self, response: MetadataResponse) -> bool:
         """Is this the leader's own word?"""
@@ -137,6 +196,3 @@ class Directory:
         if cluster_id == self.cluster_id:
             return DataLost(f"cluster {cluster_id} was continued by force: records that it acknowledged may be missing")
         return OtherCluster(f"cluster {cluster_id} answers where cluster {self.cluster_id} was")
-
-    def _next(self) -> None:
-        self.brokers.append(self.brokers.pop(0))

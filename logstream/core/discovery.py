@@ -29,9 +29,10 @@ from logstream.core.replica.vocabulary import (
     OtherClusterHeard,
     ViewInstalled,
     ViewLeft,
+    ViewsKnown,
 )
 from logstream.core.topics import TopicClosed, TopicOpened
-from logstream.core.view_change import FoundCluster, ShrinkToSelf
+from logstream.core.view_vocabulary import FoundCluster, ShrinkToSelf
 from logstream.protocol.errors import LocalProtocolError
 from logstream.protocol.identity import Member, View
 from logstream.protocol.messages import Join, JoinResponse, Present
@@ -88,7 +89,8 @@ class Discovery:
         self._leaderless_since: float | None = None
         self._topics = 0
         self._dissolving = False
-        self._heard_leader = False  # since LearnerTimedOut was set
+        self._heard_cluster = False  # its leader or a member without one, since LearnerTimedOut was set
+        self._asked_again = False  # as a learner that has heard nobody for a while
         self._warned: set[str] = set()
 
     def start(self) -> list[Effect]:
@@ -103,10 +105,12 @@ class Discovery:
             case Due(timer=timer, at=at, due=due):
                 return self._due(timer, at, late=at - due > self._heartbeat_s)
             case LeaderHeard():
-                self._heard_leader = self._disturbed = True
+                self._heard_cluster = self._disturbed = True
                 return []
             case ViewInstalled():
                 return self._view_installed(event)
+            case ViewsKnown():
+                return self._view_accepted(event.views)
             case ViewLeft():
                 self._leads = False
                 return []
@@ -160,7 +164,8 @@ class Discovery:
         if self.phase is Phase.LOOKING:
             self._joins += 1
             return [Broadcast(join), SetTimer(JoinDue(), self._discovery_s / JOINS)]
-        if self.phase is Phase.MEMBER and self._leads and not self._topics:
+        alone = self.phase is Phase.LEARNING and not self._heard_cluster
+        if alone or (self.phase is Phase.MEMBER and self._leads and not self._topics):
             return [Broadcast(join), SetTimer(JoinDue(), ASK_AGAIN_S)]
         return []
 
@@ -180,10 +185,12 @@ class Discovery:
         self._disturbed = True
         if self.phase is Phase.LOOKING and answer.leader is not None:
             return self._learn_from(answer.cluster_id, answer.leader)
+        if answer.cluster_id == self._cluster_id:
+            return self._found_again(answer)
         return self._met(answer.cluster_id, answer.leader, answer.log_end, answer.empty, at)
 
     def _learn_from(self, cluster_id: str, leader: Member) -> list[Effect]:
-        self.phase, self._cluster_id, self._heard_leader = Phase.LEARNING, cluster_id, False
+        self.phase, self._cluster_id, self._heard_cluster = Phase.LEARNING, cluster_id, False
         return [
             Note("cluster found", {"cluster_id": cluster_id, "leader": leader.node_id}),
             CancelTimer(DiscoveryTimedOut()),
@@ -192,12 +199,31 @@ class Discovery:
             Announce(LearnFrom(cluster_id, leader)),
         ]
 
+    def _found_again(self, answer: JoinResponse) -> list[Effect]:
+        """Our own cluster answered: whoever lost its leader, or was left out, learns from the present one (R18)."""
+        self._heard_cluster = True
+        lost = self.phase is Phase.LEARNING or self._leaderless_since is not None
+        if answer.leader is None or answer.leader == self.me or not lost:
+            return []
+        return [Announce(LearnFrom(answer.cluster_id, answer.leader))]
+
+    def _view_accepted(self, views: tuple[View, ...]) -> list[Effect]:
+        """Who has accepted a view answers JOIN and says that it is there, before anybody resumes it (R20)."""
+        if not views or self.phase is Phase.MEMBER:
+            return []
+        self.phase, self._view, self._cluster_id = Phase.MEMBER, views[-1], views[-1].cluster_id
+        effects: list[Effect] = [CancelTimer(DiscoveryTimedOut()), CancelTimer(LearnerTimedOut())]
+        return [*effects, SetTimer(PresentDue(), 0.0)] if self._leaderless_since is not None else effects
+
     def _learner_silent(self) -> list[Effect]:
+        """First ask who is there; only if nobody of the cluster is, begin anew: others may count on this member."""
         if self.phase is not Phase.LEARNING:
             return []
-        if self._heard_leader:
-            self._heard_leader = False
-            return [SetTimer(LearnerTimedOut(), LEARNER_SILENT_S)]
+        asked, self._asked_again = self._asked_again, not self._heard_cluster
+        if self._heard_cluster or not asked:
+            again: list[Effect] = [] if self._heard_cluster else [SetTimer(JoinDue(), 0.0)]
+            self._heard_cluster = False
+            return [*again, SetTimer(LearnerTimedOut(), LEARNER_SILENT_S)]
         return [
             Note("nobody of the cluster was heard, looking again", {}, warning=True),
             Announce(DropIdentity()),
@@ -245,10 +271,14 @@ class Discovery:
     def _present(self, present: Present, received: Received) -> list[Effect]:
         """A member of a cluster that has no leader is there; if it is another cluster, let it hear of ours."""
         self._disturbed = True
-        if self.phase is not Phase.MEMBER or present.cluster_id == self._cluster_id:
+        self._heard_cluster |= present.cluster_id == self._cluster_id  # it may need this learner to elect a leader
+        if self.phase is not Phase.MEMBER:
             return []
+        heard = self._leaderless_since is None
+        if present.cluster_id == self._cluster_id:
+            return [Announce(Introduce(received.source, heard))] if heard and present.member != self.me else []
         effects = self._met(present.cluster_id, None, present.log_end, present.empty, received.at)
-        return [*effects, Announce(Introduce(received.source, self._leaderless_since is None))]
+        return [*effects, Announce(Introduce(received.source, heard))]
 
     # --- two clusters of one name (R20) ---
 

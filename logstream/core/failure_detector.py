@@ -1,8 +1,13 @@
-"""Who is alive, judged by silence: the leader by its followers, the followers by their leader.
+"""Who is alive: the leader as its followers hear it, the followers as their leader hears them.
 
-What counts as hearing somebody is decided where the message is judged (the Replica); here it is only
-timed. A member that was silent for the fail time does not serve clients any more; a leader that was
-silent for so long leaves its followers leaderless. A view is not changed here.
+Silence is slow evidence, judged by phi accrual (phi.py): at `suspect` the peer is asked over TCP, at
+`fail` it counts as dead. A closed link whose host refuses a new one is fast evidence: the process is
+gone, and nobody waits for phi. What counts as hearing somebody is decided where the message is judged
+(the Replica); here it is only timed. A view is not changed here.
+
+    hears -> [phi < suspect] -> suspected: probe -> failed: LeaderLost, or MemberLost on the leader
+    link closed and refused, stepped down, view change failed ------^ at once
+    promised to a candidate, and nobody resumes us ------> leaderless after the fail time
 
 A check that comes more than one heartbeat late means that this process was paused: everybody gets a
 full period anew, because it was we who did not listen (R14).
@@ -11,12 +16,17 @@ full period anew, because it was we who did not listen (R14).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from logstream.core.effects import Announce, Effect, Note, SetTimer
-from logstream.core.events import Due
-from logstream.core.replica.vocabulary import FollowerHeard, LeaderHeard, Promised, ViewInstalled
+from logstream.core.events import Due, LinkDown
+from logstream.core.phi import PhiAccrual, PhiSettings
+from logstream.core.replica.vocabulary import FollowerHeard, LeaderHeard, Promised, SteppedDown, ViewInstalled
+from logstream.core.view_vocabulary import ChangeFailed
 from logstream.protocol.errors import LocalProtocolError
 from logstream.protocol.identity import Member, View
+
+CHECKS = 5  # per heartbeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +36,8 @@ class CheckDue:
 
 @dataclass(frozen=True, slots=True)
 class LeaderLost:
-    """No leader was heard for the fail time."""
+    """This node is leaderless (R4)."""
 
-    leader: Member
     at: float
 
 
@@ -37,6 +46,20 @@ class LeaderFound:
     """A leader is heard, for the first time or again."""
 
     leader: Member
+
+
+@dataclass(frozen=True, slots=True)
+class Suspected:
+    """A peer was silent for so long that it should be asked."""
+
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
+class MemberLost:
+    """A member of the view that is led here is dead, or as good as dead."""
+
+    member: Member
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +72,17 @@ class ServingJudged:
 class FailureDetector:
     """Times the silence of the members of one view."""
 
-    def __init__(self, me: Member, heartbeat_s: float, fail_s: float) -> None:
+    def __init__(self, me: Member, settings: PhiSettings) -> None:
         self._me = me
-        self._heartbeat_s = heartbeat_s
-        self._fail_s = fail_s
+        self._settings = settings
         self._view: View | None = None
         self._leads = False
-        self._leader: Member | None = None  # heard; None: leaderless
-        self._leader_at = 0.0
-        self._heard: dict[Member, float] = {}  # followers, on the leader
+        self._leader: Member | None = None  # heard; None: leaderless, or none was heard yet
+        self._leaderless = False  # and has said so
+        self._frozen_at: float | None = None  # promised since then, with no other leader to listen to
+        self._peers: dict[Member, PhiAccrual] = {}
+        self._suspected: set[Member] = set()
+        self._lost: set[Member] = set()
         self._serving: tuple[Member, ...] = ()
         self._now = 0.0
 
@@ -68,68 +93,137 @@ class FailureDetector:
 
     def start(self) -> list[Effect]:
         """Begin to check."""
-        return [SetTimer(CheckDue(), self._heartbeat_s)]
+        return [SetTimer(CheckDue(), self._settings.heartbeat_s / CHECKS)]
 
     def handle(self, event: object) -> list[Effect]:
         """One event."""
         match event:
             case FollowerHeard(member=member, at=at):
-                self._heard[member] = self._now = at
+                self._hear(member, at)
                 return self._judge_serving() if member not in self._serving else []
             case LeaderHeard(leader=leader, at=at):
-                self._leader_at = self._now = at
+                self._hear(leader, at)
                 return self._found(leader)
             case Due(timer=CheckDue(), at=at, due=due):
-                return [*self._check(at, late=at - due > self._heartbeat_s), SetTimer(CheckDue(), self._heartbeat_s)]
+                late = at - due > self._settings.heartbeat_s
+                return [*self._check(at, late), SetTimer(CheckDue(), self._settings.heartbeat_s / CHECKS)]
             case ViewInstalled(view=view, leads=leads):
                 return self._view_installed(view, leads)
             case Promised():
-                self._leads = False
+                return self._frozen()
+            case LinkDown(member=member, refused=True):
+                return self._refused(member)
+            case LinkDown():
                 return []
+            case SteppedDown() | ChangeFailed():
+                self._leads = False
+                return self._lose_leader("stepped down")
             case _:
                 raise LocalProtocolError(f"a failure detector cannot handle {event!r}")
 
-    def facts(self, now: float) -> dict[str, float]:
-        """Seconds since each peer was last heard, by node_id."""
-        peers = self._heard if self._leads else {self._leader: self._leader_at} if self._leader else {}
-        return {peer.node_id: round(now - at, 3) for peer, at in sorted(peers.items())}
+    def facts(self, now: float) -> dict[str, dict[str, Any]]:
+        """Phi and seconds of silence of each watched peer, by node_id."""
+        return {
+            peer.node_id: {"phi": _shown(accrual.phi(now)), "silent_s": round(now - accrual.heard_at, 3)}
+            for peer, accrual in sorted(self._peers.items())
+            if peer in self._watched()
+        }
+
+    def _watched(self) -> list[Member]:
+        if self._leads and self._view is not None:
+            return [member for member in self._view.members if member != self._me]
+        return [self._leader] if self._leader is not None and self._leader != self._me else []
+
+    def _hear(self, member: Member, at: float) -> None:
+        self._now = max(self._now, at)
+        self._peers.setdefault(member, PhiAccrual(self._settings, at)).heard(at)
+        self._suspected.discard(member)
+        self._lost.discard(member)
 
     def _view_installed(self, view: View, leads: bool) -> list[Effect]:
-        self._view, self._leads, self._serving = view, leads, ()
+        self._view, self._leads, self._serving, self._frozen_at = view, leads, (), None
+        self._peers = {
+            member: self._peers.get(member) or PhiAccrual(self._settings, self._now) for member in view.members
+        }
         if not leads:
             return []
-        self._heard = {member: max(self._heard.get(member, 0.0), self._now) for member in view.members}
-        self._leader_at = self._now
+        for accrual in self._peers.values():  # until now it was not this node that they answered
+            accrual.restart(self._now)
+        self._suspected.clear()
+        self._lost.clear()
         return self._found(self._me) + self._judge_serving()
+
+    def _frozen(self) -> list[Effect]:
+        """A leader that promised, or a node that has heard none yet, has no silence that could be timed (R4)."""
+        self._leads = False
+        if self._frozen_at is None and self._leader in (None, self._me):
+            self._frozen_at = self._now
+        return []
 
     def _check(self, at: float, late: bool) -> list[Effect]:
         self._now = at
-        if self._leads:
-            self._leader_at = at
-            if late:
-                self._heard = dict.fromkeys(self._heard, at)
-            return self._judge_serving()
         if late:
-            self._leader_at = at
-        if self._leader is not None and at - self._leader_at > self._fail_s:
-            lost, self._leader = self._leader, None
-            return [Note("leader lost", {"leader": lost.node_id}, warning=True), Announce(LeaderLost(lost, at))]
+            self._restart(at)
+        effects: list[Effect] = []
+        if self._frozen_at is not None and at - self._frozen_at > self._settings.fail_s:
+            effects += self._lose_leader("nobody resumed this node")
+        for member in self._watched():
+            accrual = self._peers.setdefault(member, PhiAccrual(self._settings, at))
+            effects += self._judge(member, accrual.phi(at))
+        return effects
+
+    def _restart(self, at: float) -> None:
+        """Everybody gets a full period anew."""
+        self._suspected.clear()
+        for accrual in self._peers.values():
+            accrual.restart(at)
+        if self._frozen_at is not None:
+            self._frozen_at = at
+
+    def _judge(self, member: Member, phi: float) -> list[Effect]:
+        if phi > self._settings.fail:
+            return self._failed(member, "silent")
+        if phi > self._settings.suspect and member not in self._suspected:
+            self._suspected.add(member)
+            return [Note("suspected", {"member": member.node_id, "phi": round(phi, 1)}), Announce(Suspected(member))]
         return []
 
+    def _refused(self, member: Member) -> list[Effect]:
+        """Its link is closed and its host says that nobody listens: the process is gone."""
+        return self._failed(member, "gone") if member in self._watched() else []
+
+    def _failed(self, member: Member, why: str) -> list[Effect]:
+        if not self._leads:
+            return self._lose_leader(f"{member.node_id} is {why}")
+        if member in self._lost:
+            return []
+        self._lost.add(member)
+        note = Note("member lost", {"member": member.node_id, "why": why}, warning=True)
+        return [note, *self._judge_serving(), Announce(MemberLost(member))]
+
+    def _lose_leader(self, why: str) -> list[Effect]:
+        if self._leaderless:
+            return []
+        self._leader, self._leaderless, self._frozen_at = None, True, None
+        return [Note("leader lost", {"why": why}, warning=True), Announce(LeaderLost(self._now))]
+
     def _found(self, leader: Member) -> list[Effect]:
+        self._frozen_at = None
         if leader == self._leader:
             return []
-        self._leader = leader
+        self._leader, self._leaderless = leader, False
         return [Announce(LeaderFound(leader))]
 
     def _judge_serving(self) -> list[Effect]:
         if not self._leads or self._view is None:
             return []
-        alive = {member for member, at in self._heard.items() if self._now - at <= self._fail_s} | {self._me}
-        serving = tuple(member for member in self._view.members if member in alive)
+        serving = tuple(member for member in self._view.members if member not in self._lost)
         if serving == self._serving:
             return []
-        silent = [member.node_id for member in self._view.members if member not in serving]
-        effects: list[Effect] = [Note("members silent", {"members": ", ".join(silent)}, warning=True)] if silent else []
         self._serving = serving
-        return [*effects, Announce(ServingJudged(serving))]
+        return [Announce(ServingJudged(serving))]
+
+
+def _shown(phi: float) -> float:
+    """JSON knows no infinity."""
+    return round(min(phi, 999.0), 2) + 0.0  # and no -0.0

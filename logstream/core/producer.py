@@ -30,7 +30,7 @@ from random import Random
 from typing import assert_never
 
 from logstream.core.client_effects import Acknowledged, Failed, ProducerEffect
-from logstream.core.client_events import Answered, Bulk, Lost, Outgoing, Span, Submitted
+from logstream.core.client_events import Answered, Bulk, ClusterSought, Lost, Outgoing, Span, Submitted
 from logstream.core.delivery import CHECK_S, Delivery, LingerOver, RetryDue
 from logstream.core.directory import Directory, MetadataDue
 from logstream.core.effects import SetTimer
@@ -53,6 +53,7 @@ from logstream.protocol.messages import (
 )
 
 SILENT_S = 0.5  # without an answer for so long, METADATA is asked elsewhere
+REPEAT_S = 3.0  # and after so long everything is sent again, under the same sequences
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class ProducerCore:
         number, linger_s, deadline_s = self._numbers.__next__, settings.linger_s, settings.deadline_s
         self._delivery = Delivery(self._effects, number, random, linger_s, deadline_s)
 
-    def handle(self, event: Submitted | Answered | Lost | Due) -> list[ProducerEffect]:
+    def handle(self, event: Submitted | Answered | Lost | ClusterSought | Due) -> list[ProducerEffect]:
         """React to an event; the effects are to be carried out in order."""
         match event:
             case Submitted():
@@ -97,6 +98,8 @@ class ProducerCore:
                 self._hear(event)
             case Lost():
                 self._lost(event)
+            case ClusterSought():
+                self._directory.sought(event.addresses)
             case Due():
                 self._due(event.timer, event.at)
             case _:
@@ -142,7 +145,9 @@ class ProducerCore:
                 self._route(topic, record, at)
             else:
                 topic.unrouted.append((record, at))
+        old = self._directory.is_old(at)
         for topic in touched:
+            topic.stale |= old
             self._delivery.pump(topic, at)
         if any(topic.stale for topic in touched):
             self._ask()
@@ -265,7 +270,7 @@ class ProducerCore:
     def _learn(self, response: MetadataResponse, at: float) -> None:
         directory = self._directory
         asked = directory.asked
-        directory.answered(response)
+        directory.answered(response, at)
         if response.leader is None:
             self._effects += directory.missed(f"{asked} hears no leader")
             return
@@ -343,11 +348,14 @@ class ProducerCore:
     def _start_over(self, error: LogStreamError) -> None:
         """Another cluster, or another past: what was sent is lost to us, what was not goes on (R12)."""
         self._producer_id = self._delivery.new_producer_id()
+        told = len(self._effects)
         for topic in self._topics.values():
             topic.stale = True
             for window in topic.windows:
                 self._delivery.give_up(window, window.unanswered(), error)
                 window.renew(self._producer_id)
+        if not any(isinstance(effect, Failed) for effect in self._effects[told:]):
+            self._effects.append(Failed((), error, 0))  # of what was acknowledged before: somebody must hear of it
         self._ask()
 
     def _fail_topic(self, topic: Topic, error: LogStreamError) -> None:
@@ -374,7 +382,7 @@ class ProducerCore:
                 self._topics[name].windows[partition].resting = False
                 self._delivery.pump(self._topics[name], at)
             case MetadataDue():
-                self._directory.due()
+                self._effects += self._directory.due()
                 self._ask()
             case CheckDue():
                 self._check(at)
@@ -383,6 +391,7 @@ class ProducerCore:
 
     def _check(self, at: float) -> None:
         self._checking = False
+        old = self._directory.is_old(at)
         for topic in list(self._topics.values()):
             while topic.unrouted and topic.unrouted[0][1] + self._settings.deadline_s <= at:
                 self._fail_record(
@@ -392,12 +401,16 @@ class ProducerCore:
                 self._delivery.expire(window, at)
                 self._notice_silence(topic, window, at)
             self._delivery.pump(topic, at)
+            topic.stale |= old
+        self._ask()
 
     def _notice_silence(self, topic: Topic, window: Window, at: float) -> None:
         waiting = [batch for batch in window.sent if batch.correlation and not batch.done]
         if waiting and at - waiting[0].sent_at >= SILENT_S:
             window.reason = window.reason or f"{window.address} does not answer"
             self._want(topic, window.address)
+        if waiting and at - waiting[0].sent_at >= REPEAT_S:  # that the other end is gone only who writes is told
+            window.rewind()
 
 
 def _words(code: ErrorCode) -> str:

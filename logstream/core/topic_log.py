@@ -1,19 +1,20 @@
 """One partition of one topic, as consumers read it: an index over its committed batches.
 
 The batches are the very objects of the replicated log; nothing is copied. What is not committed is not
-here, so it cannot leak (R13), and no view change ever takes anything away. A read at the end waits
-until something is committed; the one who asked says when it has waited long enough.
+here, so it cannot leak (R13), and no view change ever takes anything away. What is trimmed goes at the
+front, and a read below the start is answered with the start (R22). A read at the end waits until
+something is committed; the one who asked says when it has waited long enough.
 """
 
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
 from logstream.core.effects import Announce, Effect
-from logstream.core.replica.vocabulary import Committed
-from logstream.protocol.batches import Batch, base_offset_in, header_of
+from logstream.core.replica.vocabulary import Committed, PartitionTrimmed
+from logstream.protocol.batches import Batch, base_offset_in, end_offset_of, is_trimmed
 from logstream.protocol.errors import LocalProtocolError
 from logstream.protocol.messages import Entry
 
@@ -43,7 +44,8 @@ class CancelRead:
 
 @dataclass(frozen=True, slots=True)
 class ReadDone:
-    """What is there: nothing yet, if the log ends before the offset. `start` and `end` are offsets."""
+    """What is there: nothing yet, if the log ends before the offset, and nothing any more, if it starts above it.
+    `start` and `end` are offsets."""
 
     read: ReadId
     start: int
@@ -68,6 +70,9 @@ class TopicLog:
         match event:
             case Committed(entries=entries):
                 return self._append(entries)
+            case PartitionTrimmed(start=start):
+                self._trim(start)
+                return self._answer_ready()
             case Read():
                 return self._read(event)
             case CancelRead(read=read):
@@ -81,9 +86,25 @@ class TopicLog:
             base_offset = base_offset_in(entry.front)
             if base_offset != self.end:
                 raise LocalProtocolError(f"offset {base_offset} is committed after {self.end}")  # I9
-            self._base_offsets.append(base_offset)
-            self._batches.append(Batch(entry.front, entry.body))
-            self.end += header_of(entry.body).records
+            self.end = end_offset_of(entry.front, entry.body)
+            if is_trimmed(entry.body):  # learned from somebody who had trimmed it, and so all before it
+                self._trim(self.end)
+            else:
+                self._base_offsets.append(base_offset)
+                self._batches.append(Batch(entry.front, entry.body))
+        return self._answer_ready()
+
+    def _trim(self, start: int) -> None:
+        """Drop the batches below an offset; where nothing was read up to it the log goes on from there."""
+        if start >= self.end:
+            self._base_offsets, self._batches = array("Q"), []
+            self.end = start
+        else:
+            gone = bisect_left(self._base_offsets, start)
+            del self._base_offsets[:gone], self._batches[:gone]
+        self.start = max(self.start, start)
+
+    def _answer_ready(self) -> list[Effect]:
         ready = [read for read in self._waiting.values() if read.offset < self.end]
         for read in ready:
             del self._waiting[read.read]

@@ -10,8 +10,9 @@ import re
 from dataclasses import dataclass
 
 from logstream.core.effects import Announce, Effect, Note
-from logstream.core.replica.vocabulary import DecisionCommitted
+from logstream.core.replica.vocabulary import BaseApplied, DecisionCommitted
 from logstream.protocol.errors import LocalProtocolError
+from logstream.protocol.identity import Epoch
 from logstream.protocol.messages import TopicCreated, TopicDeleted
 
 NAME_MAX = 249
@@ -33,6 +34,13 @@ class TopicOpened:
     """A topic exists from here on."""
 
     topic: Topic
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryCurrent:
+    """The leader of this epoch has heard of every topic that earlier views created."""
+
+    epoch: Epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,5 +82,7 @@ class Topics:
             case DecisionCommitted(decision=TopicDeleted() as deleted):
                 topic = self.by_id.pop(deleted.topic_id)
                 return [Note("topic deleted", {"topic": topic.name}), Announce(TopicClosed(topic))]
+            case BaseApplied(epoch=epoch):  # passed on behind the topics themselves, so that it overtakes none
+                return [Announce(RegistryCurrent(epoch))]
             case _:
                 raise LocalProtocolError(f"the topics cannot handle {event!r}")

@@ -2,7 +2,8 @@
 
 The base is the longest log among those whose last view is the highest one: any of them that was in
 that view holds everything it committed, and their logs are prefixes of one another. What other
-responders hold beyond the common prefix was never acknowledged.
+responders hold beyond the common prefix was never acknowledged; it is not thrown away either: what
+continues its producer is appended to the base (replica/gathering).
 """
 
 from __future__ import annotations
@@ -10,17 +11,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from logstream.core.replica.log import common_prefix
+from logstream.core.replica.log import common_prefix, is_prefix
 from logstream.protocol.errors import LocalProtocolError
 from logstream.protocol.identity import Digest, Member
 from logstream.protocol.messages import State
 
 
 class Plan(NamedTuple):
-    """Whose log is the base."""
+    """Whose log is the base, and who holds entries that are not in it, in the order in which they are read."""
 
     source: Member
     base: Digest
+    orphans: tuple[tuple[Member, Digest], ...]
 
 
 def plan(states: Mapping[Member, State], me: Member) -> Plan:
@@ -33,6 +35,12 @@ def plan(states: Mapping[Member, State], me: Member) -> Plan:
     source = max(holders, key=lambda member: (holders[member].end, member == me, member))
     base = holders[source]
     for member, digest in holders.items():
-        if common_prefix(digest, base) != digest.end:
+        if not is_prefix(digest, base):
             raise LocalProtocolError(f"the logs of {member} and {source} differ within the view {top}")
-    return Plan(source, base)
+    others = [
+        (state.last_view, state.digest.end, member)
+        for member, state in states.items()
+        if state.digest.end > max(common_prefix(state.digest, base), base.start - 1)
+    ]
+    ordered = [member for _, _, member in sorted(others, reverse=True)]
+    return Plan(source, base, tuple((member, states[member].digest) for member in ordered))

@@ -18,26 +18,47 @@ the same messages as all others. Elsewhere: what they do with it (replica), who 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Collection
 
 from logstream.core import quorum, union
 from logstream.core.attempt import Attempt
 from logstream.core.effects import Announce, CancelTimer, Effect, Note, Send, SetTimer
-from logstream.core.events import Due, LinkDown, Received
+from logstream.core.events import Due, LinkDown, LinkUp, Received
+from logstream.core.failure_detector import MemberLost, ServingJudged
 from logstream.core.replica.vocabulary import (
     Gather,
     Gathered,
     LearnerCaughtUp,
+    MemberStalled,
     Promised,
+    RangeMoved,
     Resume,
     StepAside,
     SteppedAside,
     ViewInstalled,
     ViewLeft,
+    ViewsKnown,
 )
+from logstream.core.view_vocabulary import (
+    AttemptTimedOut,
+    CandidateElected,
+    ChangeFailed,
+    ChangeSettings,
+    CollectTimedOut,
+    ExchangeRepeatDue,
+    ForceView,
+    FoundCluster,
+    GrowthDue,
+    InstallRepeatDue,
+    LeaveCluster,
+    LeaveTimedOut,
+    Left,
+    ShrinkToSelf,
+    TransferLeadership,
+)
+from logstream.core.wishes import Wishes
 from logstream.protocol.errors import LocalProtocolError
-from logstream.protocol.identity import NO_EPOCH, CommitRule, Epoch, Member, View
+from logstream.protocol.identity import NO_EPOCH, Epoch, Member, View
 from logstream.protocol.messages import (
     Handover,
     Hello,
@@ -49,82 +70,9 @@ from logstream.protocol.messages import (
     ViewInstallAck,
 )
 
-BACK_OFF_S = 0.2  # doubling to BACK_OFF_MAX_S, random
-BACK_OFF_MAX_S = 1.0
-JOIN_BACK_OFF_S = 3.0  # after a joiner that did not answer COLLECT, doubling
-LEFT_MAX = 1000  # members
-GROWTH_S = 1.0  # growth at most so often, once the cluster has its expected size
-
-
-# --- commands and events of this core ---
-
-
-@dataclass(frozen=True, slots=True)
-class FoundCluster:
-    """Nobody is there: form the first view, of this member alone (R20)."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeaveCluster:
-    """A clean stop: leave the view first (R18)."""
-
-
-@dataclass(frozen=True, slots=True)
-class ShrinkToSelf:
-    """Install a view of this member alone, before an empty cluster dissolves into another (R20)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """This member is out of the view, or has waited long enough to be: it may go."""
-
-    handed_over: bool
-
-
-# --- timers ---
-
-
-@dataclass(frozen=True, slots=True)
-class CollectTimedOut:
-    """Whoever has not answered by now is judged as absent."""
-
-    epoch: Epoch
-
-
-@dataclass(frozen=True, slots=True)
-class InstallRepeatDue:
-    """VIEW_INSTALL goes again to those who have not acked."""
-
-    epoch: Epoch
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptTimedOut:
-    """Nothing has moved for the promise time."""
-
-    epoch: Epoch
-
-
-@dataclass(frozen=True, slots=True)
-class RetryDue:
-    """The back-off is over, or growth is allowed again."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeaveTimedOut:
-    """Leaving has taken long enough."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeSettings:
-    """Values that view changes need; times in seconds."""
-
-    commit: CommitRule
-    expected_nodes: Callable[[], int]
-    collect_s: float = 0.4
-    install_repeat_s: float = 0.15
-    promise_s: float = 1.0
-    leave_s: float = 1.0
+FORCED_N = 1000  # a forced view's number leaves room for what a dead branch may have used
+REPEATS_MAX = 20  # of VIEW_INSTALL after the view is installed, to those outside it
+PER_PROMISE = 4  # repetitions in one promise time
 
 
 class ViewChange:
@@ -135,21 +83,18 @@ class ViewChange:
         self.view: View | None = None  # the last one that was active here
         self.leads = False
         self.attempt: Attempt | None = None
+        self.missing: tuple[Member, ...] = ()  # without whom the last attempt was not enough
         self._settings = settings
         self._dice = dice
         self._highest_n = 0  # promised or seen
-        self._joiners: dict[Member, None] = {}  # caught up, not admitted yet
-        self._leavers: dict[Member, None] = {}
-        self._left: dict[Member, None] = {}  # who said LEAVE or HANDOVER is never a joiner again, the last LEFT_MAX
-        self._refused_joiners: dict[Member, tuple[float, float]] = {}  # until, next back-off
+        self._known: tuple[View, ...] = ()  # installed and attempted, as this node's Replica knows them
+        self._heard: set[Member] = set()  # the members that this leader hears
+        self._unreachable: set[Member] = set()  # their hosts say that nobody listens: no collect waits for them
+        self._wishes = Wishes(settings.expected_nodes)
         self._cluster_id = ""
-        self._back_off_s = BACK_OFF_S
-        self._waiting = False  # RetryDue is set
-        self._grown_at = float("-inf")
         self._now = 0.0
-        self._leaving = self._shrinking = self._change_due = False
+        self._leaving = False
         self._admitting = False  # promised to somebody's attempt, which may make this learner a member
-        self._standing = False  # a candidate without a view that it leads: the founder, or after HANDOVER
 
     def handle(self, event: object) -> list[Effect]:
         """One event."""
@@ -160,8 +105,8 @@ class ViewChange:
             case Due(at=at):
                 self._now = max(self._now, at)
                 return self._due(event.timer)
-            case Gathered(epoch=epoch):
-                return self._install(epoch)
+            case Gathered():
+                return self._install(event)
             case Promised(epoch=epoch):
                 return self._promised(epoch)
             case ViewInstalled():
@@ -171,19 +116,52 @@ class ViewChange:
             case LearnerCaughtUp(learner=learner, at=at):
                 self._now = max(self._now, at)
                 return self._wish_join(learner)
-            case LinkDown(member=member):
+            case LinkDown(member=member, refused=refused):
+                if refused:
+                    self._unreachable.add(member)
                 return self._absent(member)
+            case LinkUp(member=member):
+                self._unreachable.discard(member)
+                return []
             case FoundCluster():
                 self._cluster_id = f"{self._dice.getrandbits(64):016x}"
-                self._standing = True
                 return self._start()
             case LeaveCluster():
                 return self._leave()
             case SteppedAside():
                 return self._hand_over(event)
             case ShrinkToSelf():
-                self._shrinking = True
+                self._wishes.shrinking = True
                 return self._start_if_due()
+            case _:
+                return self._learn_of(event)
+
+    def _learn_of(self, event: object) -> list[Effect]:
+        """Events that may be a reason for a change."""
+        match event:
+            case RangeMoved(epoch=epoch):
+                if self.attempt is not None and self.attempt.epoch == epoch:
+                    self.attempt.moved = True
+                return []
+            case ViewsKnown():
+                self._known = event.views
+                return []
+            case ServingJudged(serving=serving):
+                self._heard = set(serving)
+                self._wishes.hear(serving)
+                return self._start_if_due()
+            case MemberLost(member=member):
+                return self._lost(member)
+            case MemberStalled(member=member):
+                if self.leads and self.view is not None:
+                    self._wishes.leave_out(member, self.view, self._heard)
+                return self._start_if_due()
+            case CandidateElected(ring=ring):
+                return self._elected(ring)
+            case TransferLeadership(node_id=node_id):
+                return self._transfer(node_id)
+            case ForceView():
+                return self._force()
             case _:
                 raise LocalProtocolError(f"a view change cannot handle {event!r}")
 
@@ -197,8 +175,8 @@ class ViewChange:
                 return self._acked(epoch, sender)
             case Leave(final=final):
                 return self._wish_leave(sender, final)
-            case Handover(epoch=epoch):
-                return self._stand(epoch, sender)
+            case Handover() as handover:
+                return self._stand(handover, sender)
             case Hello() as hello:
                 return self._hello(hello, sender)
             case _:
@@ -210,10 +188,11 @@ class ViewChange:
                 return self._judge() if self._collecting(epoch) else []
             case InstallRepeatDue(epoch=epoch):
                 return self._repeat(epoch)
+            case ExchangeRepeatDue(epoch=epoch):
+                return self._ask_for_time(epoch)
             case AttemptTimedOut(epoch=epoch):
                 return self._attempt_timed_out(epoch)
-            case RetryDue():
-                self._waiting = False
+            case GrowthDue():
                 return self._start_if_due()
             case LeaveTimedOut():
                 return self._gone(handed_over=False)
@@ -223,25 +202,22 @@ class ViewChange:
     # --- wishes ---
 
     def _wish_join(self, learner: Member) -> list[Effect]:
-        until, _ = self._refused_joiners.get(learner, (0.0, 0.0))
-        if learner in self._left:  # it hears the first heartbeat without itself and asks what it missed
-            return []
-        if self.leads and self._now >= until and (self.view is None or learner not in self.view.members):
-            self._joiners[learner] = None
+        if self.leads:
+            self._wishes.join(learner, self.view, self._now)
         return self._start_if_due()
 
     def _wish_leave(self, member: Member, final: bool) -> list[Effect]:
-        self._joiners.pop(member, None)
-        self._note_left(member)
+        led = self.leads and self.view is not None and member in self.view.members
+        self._wishes.leave(member, led)
         effects = self._absent(member) if final else []
-        if self.leads and self.view is not None and member in self.view.members:
-            self._leavers[member] = None
         return effects + self._start_if_due()
 
-    def _note_left(self, member: Member) -> None:
-        self._left[member] = None
-        if len(self._left) > LEFT_MAX:
-            del self._left[next(iter(self._left))]
+    def _lost(self, member: Member) -> list[Effect]:
+        """A member is dead or silent: with commit = all nothing commits until a view leaves it out (Q9a)."""
+        self._heard.discard(member)
+        if self.leads and self.view is not None and member in self.view.members and self.view.commit == "all":
+            self._wishes.lose(member)
+        return self._start_if_due()
 
     def _hello(self, hello: Hello, sender: Member) -> list[Effect]:
         """A member cannot follow: install again where that helps, else change the view above its promise (R7)."""
@@ -251,57 +227,69 @@ class ViewChange:
         attempt = self.attempt
         # A late heartbeat may be answered after our own STATE_EXCHANGE overtook it: that promise needs no other change.
         if hello.promised > max(self.view.epoch, attempt.epoch if attempt is not None else NO_EPOCH):
-            self._change_due = True
+            self._wishes.rise_above(hello.promised)
             return self._start_if_due()
         if attempt is not None and attempt.install is not None and hello.last_view < attempt.epoch:
             return [Send(sender, attempt.install)]
         return []
 
     def _start_if_due(self) -> list[Effect]:
-        """Start a change if there is a reason, none is running, and growth is not too soon (R18)."""
+        """The sitting leader starts a change if there is a reason, none runs, and those it hears are enough (R3)."""
         busy = self.attempt is not None and not self.attempt.installed
-        if not (self.leads or self._standing) or busy or self._waiting or self._leaving:
+        if not self.leads or self.view is None or busy or self._leaving:
             return []
-        if not (self._joiners or self._leavers or self._shrinking or self._change_due):
+        wait_s = self._wishes.wait(self.view, self._now)
+        if wait_s is None or not quorum.enough(self._heard | {self.me}, self.view):
             return []
-        wait_s = self._growth_wait()
-        if wait_s > 0:  # `_waiting` stays false: a leaver does not wait for growth
-            return [SetTimer(RetryDue(), wait_s)]
+        if wait_s > 0:
+            return [SetTimer(GrowthDue(), wait_s)]
         return self._start()
 
-    def _growth_wait(self) -> float:
-        if self._leavers or self._shrinking:
-            return 0.0
-        if self.view is not None and len(self.view.members) < self._settings.expected_nodes():
-            return 0.0
-        return self._grown_at + GROWTH_S - self._now
+    def _elected(self, ring: tuple[Member, ...]) -> list[Effect]:
+        if self._leaving or self.leads or not self._known or (self.attempt is not None and not self.attempt.installed):
+            return []
+        return self._start(ring)
+
+    def _force(self) -> list[Effect]:
+        """The operator's word replaces the quorum for one collect and its install."""
+        self._highest_n += FORCED_N
+        return self._start(forced=True)
 
     # --- collect ---
 
-    def _start(self) -> list[Effect]:
+    def _start(self, reachable: Collection[Member] = (), forced: bool = False) -> list[Effect]:
+        """Ask all members of all known views, the joiners, and whoever else is `reachable` for their promises."""
         effects = self._end_attempt()
         self._highest_n += 1
         epoch = Epoch.of(self._highest_n, self.me)
-        joiners = set() if self._shrinking else set(self._joiners)
-        asked = {self.me} | joiners | (set(self.view.members) if self.view else set())
-        leavers = set(self._leavers) | (asked - {self.me} if self._shrinking else set())
-        self.attempt = Attempt(epoch, asked, leavers, joiners)
-        self._change_due = False
+        joiners = set() if self._wishes.shrinking else set(self._wishes.joiners)
+        asked = {self.me, *reachable} | joiners | quorum.members_of(self._known)
+        leavers = self._wishes.outgoing | (asked - {self.me} if self._wishes.shrinking else set())
+        stalled, gone = set(self._wishes.stalled), asked & self._unreachable
+        self.attempt = Attempt(epoch, asked, leavers, joiners, forced, stalled, gone=gone)
         effects.append(Note("collecting", {"epoch": str(epoch), "asked": _names(asked)}))
         effects += [Send(member, StateExchange(epoch, self.view)) for member in sorted(asked)]
         return [*effects, SetTimer(CollectTimedOut(epoch), self._settings.collect_s)]
 
     def _collecting(self, epoch: Epoch) -> bool:
-        return self.attempt is not None and self.attempt.epoch == epoch and self.attempt.install is None
+        return self.attempt is not None and self.attempt.epoch == epoch and not self.attempt.gathering
 
     def _state(self, state: State, sender: Member) -> list[Effect]:
         attempt = self.attempt
         if attempt is None or state.epoch != attempt.epoch:
             return []
-        attempt.moved = True
+        if attempt.gathering:
+            return self._too_late(attempt, sender)
         attempt.states.setdefault(sender, state)
         effects = self._ask_revealed(attempt)
         return effects + self._judge_if_all_answered(attempt)
+
+    def _too_late(self, attempt: Attempt, sender: Member) -> list[Effect]:
+        """Who promised after the judgement has no part in it, but must hear what came of it; others answer again."""
+        if sender in attempt.states or sender in attempt.targets:
+            return []
+        attempt.targets.add(sender)
+        return [Send(sender, attempt.install)] if attempt.install is not None else []
 
     def _ask_revealed(self, attempt: Attempt) -> list[Effect]:
         """Members of views that an answer revealed are asked too, once (R3)."""
@@ -317,7 +305,7 @@ class ViewChange:
 
     def _absent(self, member: Member) -> list[Effect]:
         attempt = self.attempt
-        if attempt is None or attempt.install is not None or member not in attempt.asked:
+        if attempt is None or attempt.gathering or member not in attempt.asked:
             return []
         attempt.gone.add(member)
         return self._judge_if_all_answered(attempt)
@@ -327,90 +315,94 @@ class ViewChange:
         attempt = self.attempt
         if attempt is not None and attempt.epoch == epoch and sender in attempt.asked:
             self._highest_n = max(self._highest_n, promised.n)
-        if attempt is None or attempt.epoch != epoch or attempt.install is not None:
+        if attempt is None or attempt.epoch != epoch or attempt.gathering:
             return []
-        return self._start() if sender in attempt.asked - attempt.gone else []
+        return self._start(attempt.asked, attempt.forced) if sender in attempt.asked - attempt.gone else []
 
     def _judge_if_all_answered(self, attempt: Attempt) -> list[Effect]:
-        if attempt.install is None and attempt.asked <= attempt.gone | set(attempt.states):
+        if not attempt.gathering and attempt.asked <= attempt.gone | set(attempt.states):
             return self._judge()
         return []
 
     def _judge(self) -> list[Effect]:
         attempt = self.attempt
         assert attempt is not None
-        self._note_silent_joiners(attempt)
+        for joiner in attempt.joiners - set(attempt.states):
+            self._wishes.put_off(joiner, self._now)
         responders = set(attempt.states)
-        if self.me not in responders or not quorum.enough_for_all(responders, attempt.known_views):
+        if not quorum.enough_for_all(responders - attempt.stalled, attempt.known_views):
+            attempt.leavers -= attempt.stalled
+        enough = attempt.forced or quorum.enough_for_all(responders, attempt.known_views)
+        attempt.members = attempt.new_members(self.me, self._settings.commit)
+        if self.me not in responders or self.me not in attempt.members or not enough:
             return self._no_quorum(attempt)
-        members = self._new_members(attempt)
-        if self.me not in members:
-            return self._no_quorum(attempt)
-        source, base = union.plan(attempt.states, self.me)
-        newest = attempt.newest_installed
-        view = View(
-            attempt.epoch,
-            self.me,
-            tuple(sorted(members)),
-            tuple(view.epoch for view in attempt.known_views),
-            base.end,
-            newest.cluster_id if newest else self._cluster_id,
-            self._settings.commit,
-        )
-        attempt.install = ViewInstall(view, attempt.known_views, newest, base)
-        attempt.targets = responders | members
+        source, base, orphans = union.plan(attempt.states, self.me)
+        attempt.gathering = True
         return [
             CancelTimer(CollectTimedOut(attempt.epoch)),
             SetTimer(AttemptTimedOut(attempt.epoch), self._settings.promise_s),
-            Announce(Gather(attempt.epoch, source, base)),
+            SetTimer(ExchangeRepeatDue(attempt.epoch), self._settings.promise_s / PER_PROMISE),
+            Announce(Gather(attempt.epoch, source, base, orphans)),
         ]
 
-    def _new_members(self, attempt: Attempt) -> set[Member]:
-        """Who belongs to the new view (Q9a)."""
-        responders = set(attempt.states)
-        newest = attempt.newest_installed
-        old = quorum.members_of(attempt.known_views)
-        admitted = (attempt.joiners if old else {self.me}) & responders
-        keep = responders & old
-        majority = self._settings.commit == "majority"
-        if majority and newest is not None and quorum.more_than_half(responders, newest.members):
-            keep = set(newest.members)
-        replaced = {member for member in keep if any(_newer(joiner, member) for joiner in admitted)}
-        return (keep | admitted) - attempt.leavers - replaced
-
-    def _note_silent_joiners(self, attempt: Attempt) -> None:
-        """A joiner that did not answer COLLECT is not tried again for a while."""
-        for joiner in attempt.joiners - set(attempt.states):
-            _, back_off_s = self._refused_joiners.get(joiner, (0.0, JOIN_BACK_OFF_S))
-            self._refused_joiners[joiner] = (self._now + back_off_s, 2 * back_off_s)
-            self._joiners.pop(joiner, None)
+    def _ask_for_time(self, epoch: Epoch) -> list[Effect]:
+        """Until the view is installed nobody who promised should look for another candidate (R3)."""
+        attempt = self.attempt
+        if attempt is None or attempt.epoch != epoch or attempt.installed:
+            return []
+        again = StateExchange(epoch, self.view)
+        effects: list[Effect] = [Send(member, again) for member in sorted(attempt.states)]
+        return [*effects, SetTimer(ExchangeRepeatDue(epoch), self._settings.promise_s / PER_PROMISE)]
 
     def _no_quorum(self, attempt: Attempt) -> list[Effect]:
-        """Not enough answered: this rule is never weakened by time (R3). Try again after a back-off."""
+        """Not enough answered, or nothing moved: time never weakens this rule (R3). There is no leader now."""
         missing = quorum.members_of(attempt.known_views) - set(attempt.states)
+        self.missing = tuple(sorted(missing))
         effects = self._end_attempt()
-        wait_s = self._dice.uniform(self._back_off_s / 2, self._back_off_s)
-        self._back_off_s = min(2 * self._back_off_s, BACK_OFF_MAX_S)
-        self._waiting, self._change_due = True, True
+        self._stop_leading()
         effects.append(Note("NO_QUORUM", {"epoch": str(attempt.epoch), "missing": _names(missing)}, warning=True))
-        return [*effects, SetTimer(RetryDue(), wait_s)]
+        return [*effects, Announce(ChangeFailed(attempt.epoch))]
 
     # --- install ---
 
-    def _install(self, epoch: Epoch) -> list[Effect]:
+    def _install(self, gathered: Gathered) -> list[Effect]:
+        """The base is here: propose the view (R6)."""
         attempt = self.attempt
-        if attempt is None or attempt.epoch != epoch or attempt.install is None:
+        if attempt is None or attempt.epoch != gathered.epoch or not attempt.gathering:
             return []
-        return self._repeat(epoch)
+        attempt.moved, newest = True, attempt.newest_installed
+        inherited = max((view.lineage for view in attempt.known_views), default=NO_EPOCH)
+        view = View(
+            attempt.epoch,
+            self.me,
+            tuple(sorted(attempt.members)),
+            tuple(view.epoch for view in attempt.known_views),
+            gathered.base.end,
+            newest.cluster_id if newest else self._cluster_id,
+            self._settings.commit,
+            attempt.epoch if attempt.forced else inherited,
+        )
+        attempt.install = ViewInstall(view, attempt.known_views, newest, gathered.base)
+        attempt.targets |= set(attempt.states) | attempt.members
+        return self._repeat(attempt.epoch)
 
     def _repeat(self, epoch: Epoch) -> list[Effect]:
-        """VIEW_INSTALL to all who have not acked, until they have."""
+        """VIEW_INSTALL to all who have not acked, until they have.
+
+        Once the view is installed its members say HELLO when they lack it (R7). Whoever is outside hears it
+        a while longer; after that it is a learner that has yet to find its leader.
+        """
         attempt = self.attempt
         if attempt is None or attempt.epoch != epoch or attempt.install is None:
             return []
-        waiting = attempt.targets - attempt.acked
+        waiting, wait_s = attempt.targets - attempt.acked, self._settings.install_repeat_s
+        if attempt.installed:
+            waiting, wait_s = waiting - attempt.members, self._settings.promise_s / PER_PROMISE
+            attempt.repeats += 1
+        if not waiting or attempt.repeats > REPEATS_MAX:
+            return []
         effects: list[Effect] = [Send(member, attempt.install) for member in sorted(waiting)]
-        return [*effects, SetTimer(InstallRepeatDue(epoch), self._settings.install_repeat_s)] if waiting else []
+        return [*effects, SetTimer(InstallRepeatDue(epoch), wait_s)]
 
     def _acked(self, epoch: Epoch, sender: Member) -> list[Effect]:
         attempt = self.attempt
@@ -419,7 +411,8 @@ class ViewChange:
         attempt.moved = True
         attempt.acked.add(sender)
         install = attempt.install
-        if attempt.installed or not quorum.enough_for_all(attempt.acked, install.after):
+        enough = attempt.forced or quorum.enough_for_all(attempt.acked, install.after)
+        if attempt.installed or not enough:
             return []
         if not quorum.more_than_half(attempt.acked, install.view.members):
             return []
@@ -440,11 +433,16 @@ class ViewChange:
         """This node's Replica is frozen; by somebody else's higher epoch, an own attempt is over."""
         self._highest_n = max(self._highest_n, epoch.n)
         if self.attempt is not None and epoch <= self.attempt.epoch:
+            if self.attempt.installed:  # not for an attempt of our own: this leader stepped down
+                self._stop_leading()
             return []
         self._admitting = True
-        self.leads = self._standing = False
-        self._joiners.clear()
+        self._stop_leading()
         return self._end_attempt()
+
+    def _stop_leading(self) -> None:
+        self.leads = False
+        self._wishes.stop_leading()
 
     def _end_attempt(self) -> list[Effect]:
         if self.attempt is None:
@@ -453,23 +451,18 @@ class ViewChange:
         return [
             CancelTimer(CollectTimedOut(epoch)),
             CancelTimer(InstallRepeatDue(epoch)),
+            CancelTimer(ExchangeRepeatDue(epoch)),
             CancelTimer(AttemptTimedOut(epoch)),
         ]
 
     def _view_installed(self, event: ViewInstalled) -> list[Effect]:
-        members = event.view.members
-        if self.view is not None and len(members) > len(self.view.members):
-            self._grown_at = self._now
-        self.view, self.leads, self._standing = event.view, event.leads, False
-        self._cluster_id = event.view.cluster_id
-        self._back_off_s = BACK_OFF_S
-        self._highest_n = max(self._highest_n, event.view.epoch.n)
-        self._joiners = {joiner: None for joiner in self._joiners if joiner not in members}
-        self._leavers = {member: None for member in members if member in self._leavers or member in self._left}
-        for member in members:
-            self._refused_joiners.pop(member, None)
-        if self._shrinking and members == (self.me,):
-            self._shrinking = False
+        view = event.view
+        self._wishes.granted(view, self.view, self.me, self._now)
+        self.view, self.leads, self.missing = view, event.leads, ()
+        self._heard = set(view.members)
+        self._unreachable &= self._heard
+        self._cluster_id = view.cluster_id
+        self._highest_n = max(self._highest_n, view.epoch.n)
         if self._leaving:
             return self._leave()
         return self._start_if_due()
@@ -488,20 +481,28 @@ class ViewChange:
             return [*effects, Announce(StepAside())]
         return [*effects, Send(self.view.leader, Leave())]
 
+    def _transfer(self, node_id: str) -> list[Effect]:
+        """An operator wants another leader: the same hand-over, but nobody leaves."""
+        target = self.view.member(node_id) if self.leads and self.view is not None else None
+        busy = self.attempt is not None and not self.attempt.installed
+        if target is None or target == self.me or target not in self._heard or self._leaving or busy:
+            return []
+        self.leads = False
+        return [Announce(StepAside(target))]
+
     def _hand_over(self, event: SteppedAside) -> list[Effect]:
         if event.successor is None:
             return []
         self.leads = False
         note = Note("handing over", {"epoch": str(event.epoch), "to": event.successor.node_id})
-        return [note, Send(event.successor, Handover(event.epoch))]
+        return [note, Send(event.successor, Handover(event.epoch, self._leaving))]
 
-    def _stand(self, epoch: Epoch, leaver: Member) -> list[Effect]:
-        """The leaving leader's best follower stands at once, without a ring (R18)."""
-        if self.view is None or self.view.epoch != epoch or self.view.leader != leaver:
+    def _stand(self, handover: Handover, leader: Member) -> list[Effect]:
+        """The successor that the leader names stands at once, without a ring (R18)."""
+        if self.view is None or self.view.epoch != handover.epoch or self.view.leader != leader:
             return []
-        self._leavers[leaver] = None
-        self._note_left(leaver)
-        self._standing = True
+        if handover.leaving:
+            self._wishes.leave(leader, counts=True)
         return self._start()
 
     def _view_left(self) -> list[Effect]:
@@ -514,11 +515,6 @@ class ViewChange:
         effects: list[Effect] = [CancelTimer(LeaveTimedOut()), *self._end_attempt()]
         effects += [Send(member, Leave(final=True)) for member in others]
         return [*effects, Announce(Left(handed_over))]
-
-
-def _newer(joiner: Member, member: Member) -> bool:
-    """Is the joiner a newer incarnation of this member (R15)?"""
-    return joiner.node_id == member.node_id and joiner.store_id != member.store_id
 
 
 def _names(members: set[Member]) -> str:

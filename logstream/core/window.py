@@ -85,6 +85,7 @@ class Window:
         self.sent: deque[SealedBatch] = deque()  # spans at most IN_FLIGHT_MAX batches
         self.answered = False  # has this producer id been acknowledged here?
         self.resting = False  # a back-off runs
+        self.rests = 0  # back-offs in a row
         self.moves = 0  # NOT_ASSIGNED in a row
         self.reason = ""  # what the broker said last, for a person
         self._next_sequence = 0
@@ -134,7 +135,7 @@ class Window:
 
     def settle(self, batch: SealedBatch) -> None:
         """This batch is acknowledged."""
-        self.answered, self.moves, self.reason = True, 0, ""
+        self.answered, self.rests, self.moves, self.reason = True, 0, 0, ""
         batch.done = True
         while self.sent and self.sent[0].done:
             self.sent.popleft()

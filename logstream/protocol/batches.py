@@ -21,6 +21,7 @@ from logstream.protocol.errors import RemoteProtocolError
 
 FRONT_SIZE = 21
 HEADER_SIZE = 61
+BODY_HEADER_SIZE = HEADER_SIZE - FRONT_SIZE  # all that is left of the body of a trimmed batch
 NO_PRODUCER = -1
 MAGIC = 2
 
@@ -62,7 +63,7 @@ def header_of(body: bytes) -> BatchHeader:
 
     Raises RemoteProtocolError if the body is too short or counts no records.
     """
-    if len(body) < HEADER_SIZE - FRONT_SIZE:
+    if len(body) < BODY_HEADER_SIZE:
         raise RemoteProtocolError(f"a record batch of {FRONT_SIZE + len(body)} bytes has no whole header")
     header = BatchHeader._make(_BODY_HEADER.unpack_from(body))
     if header.records < 1 or header.last_offset_delta != header.records - 1:
@@ -85,9 +86,21 @@ def check(batch: Batch) -> BatchHeader:
         raise RemoteProtocolError(f"a record batch has magic {magic}, this broker speaks {MAGIC}")
     if length != batch.size - _LENGTH_SKIPS:
         raise RemoteProtocolError(f"a record batch says {length} bytes and has {batch.size - _LENGTH_SKIPS}")
+    if is_trimmed(batch.body):
+        raise RemoteProtocolError(f"a record batch says {header.records} records and holds none")
     if crc != crc_of(batch.body):
         raise RemoteProtocolError("a record batch does not match its CRC")
     return header
+
+
+def is_trimmed(body: bytes) -> bool:
+    """Is this what is left of a trimmed batch: the header, and not one record?"""
+    return len(body) == BODY_HEADER_SIZE
+
+
+def trimmed(body: bytes) -> bytes:
+    """What is left of a body that is trimmed: what the log's chain covers."""
+    return body[:BODY_HEADER_SIZE]
 
 
 def crc_of(body: bytes) -> int:
@@ -108,6 +121,11 @@ def crc_in(front: bytes) -> int:
 def base_offset_in(front: bytes) -> int:
     """The offset of the batch's first record."""
     return int.from_bytes(front[:8], "big", signed=True)
+
+
+def end_offset_of(front: bytes, body: bytes) -> int:
+    """The offset after the batch's last record. Raises RemoteProtocolError as header_of does."""
+    return base_offset_in(front) + header_of(body).records
 
 
 def stamp_producer(body: bytes, producer_id: int, producer_epoch: int, base_sequence: int) -> Batch:

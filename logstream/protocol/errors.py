@@ -102,6 +102,12 @@ class OutcomeUnknown(LogStreamError):
     code = ErrorCode.UNKNOWN_PRODUCER
 
 
+class LineageChanged(LogStreamError):
+    """The cluster was continued by force: what this consumer read last may not be in the log any more."""
+
+    code = ErrorCode.LINEAGE_CHANGED
+
+
 class DataLost(LogStreamError):
     """The cluster says that it lost acknowledged records, and which it cannot say for this producer."""
 
@@ -131,6 +137,7 @@ _BY_CODE: dict[ErrorCode, type[LogStreamError]] = {
         CorruptBatch,
         OffsetOutOfRange,
         OutcomeUnknown,
+        LineageChanged,
         DataLost,
         OtherCluster,
         InvalidRequest,

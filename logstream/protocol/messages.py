@@ -1,7 +1,8 @@
 """Everything that is said on the wire, as frozen dataclasses; `codec.py` turns them into frames and back.
 
 The names are the design's. A message that belongs to a view carries its epoch. Who handles what is
-the table in `actors/mesh.py`. Peers speak the first three groups, clients the last one.
+the table in `actors/mesh.py`. What clients say is in client_messages.py, and known here under the same
+names, so that nobody has to remember which is where.
 
 Entries of one message are always contiguous: entry i has gseq `entries[0].gseq + i`.
 """
@@ -11,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from logstream.protocol.batches import Batch
-from logstream.protocol.errors import ErrorCode
+from logstream.protocol.client_messages import *  # noqa: F403
+from logstream.protocol.client_messages import ClientRequest, ClientResponse
 from logstream.protocol.identity import NO_EPOCH, Digest, Epoch, Member, View
 
 
@@ -22,11 +23,15 @@ class EntryKind(IntEnum):
     BATCH = 0  # records of one topic partition
     CREATE_TOPIC = 1
     DELETE_TOPIC = 2
+    TRIM = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One slot of the replicated log: a record batch, or a decision whose body is a protobuf Decision."""
+    """One slot of the replicated log: a record batch, or a decision whose body is a protobuf Decision.
+
+    A trimmed batch has its front and the header of its body left: what the chain covers.
+    """
 
     gseq: int
     epoch: Epoch  # that sequenced it; an installed view may hold entries of older epochs
@@ -59,7 +64,17 @@ class TopicDeleted:
     name: str
 
 
-Decision = TopicCreated | TopicDeleted
+@dataclass(frozen=True, slots=True)
+class Trimmed:
+    """Decision: the batches of this partition below offset `start` are gone (R22)."""
+
+    topic_id: int
+    partition: int
+    start: int
+
+
+TopicDecision = TopicCreated | TopicDeleted
+Decision = TopicDecision | Trimmed
 
 
 # --- discovery -----------------------------------------------------------------------------------
@@ -119,9 +134,10 @@ class Leave:
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """From a leaving leader to its successor: stand at once, without a ring (R18)."""
+    """From a leader to its successor: stand at once, without a ring (R18)."""
 
-    epoch: Epoch  # of the leaving leader's view
+    epoch: Epoch  # of the present leader's view
+    leaving: bool  # False: an operator chose another leader, the present one stays a member
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +193,10 @@ class Learn:
     """Send me your log from here on: by a learner to the leader, by whoever installs a base to the candidate,
     by a candidate to the member whose log is the base. `digest` is what the asker holds, staged entries included."""
 
-    epoch: Epoch  # of the attempt that it is for; NO_EPOCH from a learner
+    epoch: Epoch  # of the attempt or view that it is for; NO_EPOCH from a learner
     digest: Digest
+    checkpoint: int = 0  # the gseq of the checkpoint that is being received; 0: of none
+    rows: int = 0  # of that checkpoint are here
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +206,55 @@ class CatchUp:
     epoch: Epoch  # as in Learn
     after: int  # the last gseq that both hold alike; the first entry is after + 1
     entries: tuple[Entry, ...]
+    digest: Digest  # of the sender's log
+
+
+@dataclass(frozen=True, slots=True)
+class TopicRow:
+    """A topic, in a checkpoint."""
+
+    topic_id: int
+    name: str
+    partitions: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionRow:
+    """A partition, in a checkpoint: everything below its next offset is trimmed."""
+
+    topic_id: int
+    partition: int
+    next_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProducerRow:
+    """What a producer sent last to one partition, in a checkpoint; the columns hold its last batches, oldest first."""
+
+    producer_id: int
+    topic_id: int
+    partition: int
+    epoch: int
+    next_sequence: int
+    sequences: tuple[int, ...]
+    records: tuple[int, ...]
+    offsets: tuple[int, ...]
+    gseqs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A slice of a checkpoint, the answer to Learn where the head of the sender's log is cut (R16, R22)."""
+
+    epoch: Epoch  # as in Learn
+    checkpoint: int  # the gseq that it stands for; the sender's log starts behind it
+    chain: int  # chain(checkpoint)
+    made_in: Epoch  # the epoch of entry `checkpoint`
+    first: int  # rows of the checkpoint that come before this slice
+    total: int  # rows of the whole checkpoint: topics, then partitions, then producers in log order
+    topics: tuple[TopicRow, ...]
+    partitions: tuple[PartitionRow, ...]
+    producers: tuple[ProducerRow, ...]
     digest: Digest  # of the sender's log
 
 
@@ -235,153 +302,28 @@ class ViewInstallAck:
     epoch: Epoch
 
 
-# --- clients -------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Can you be reached, and have you no leader either (R4)?"""
+
+    number: int  # of the probe, to tell late answers
 
 
 @dataclass(frozen=True, slots=True)
-class TopicMetadata:
-    """One topic and the broker that each partition is assigned to."""
+class ProbeAck:
+    """I can be reached."""
 
-    name: str
-    topic_id: int
-    error: ErrorCode
-    partitions: tuple[Member, ...]  # by partition number
-    starts: tuple[int, ...] = ()  # first offset held, by partition
-    ends: tuple[int, ...] = ()  # offset after the last committed record, by partition
-    text: str = ""  # with an error: the reason
+    number: int
+    leaderless: bool  # and would take part in an election
+    leads: bool  # I lead an active view
 
 
 @dataclass(frozen=True, slots=True)
-class Metadata:
-    """Who is there, and who serves these topics? No names: all topics."""
+class Election:
+    """LCR: once around the ring, with the highest id met so far."""
 
-    topics: tuple[str, ...]
-    create: bool = False  # create the named ones that are missing, if the cluster's settings allow it
-
-
-@dataclass(frozen=True, slots=True)
-class MetadataResponse:
-    """The cluster as this broker sees it."""
-
-    cluster_id: str
-    lineage: Epoch
-    view: int
-    leader: Member | None  # None: ask somebody else (R13)
-    brokers: tuple[Member, ...]
-    topics: tuple[TopicMetadata, ...]
-    record_max: int  # bytes
-
-
-@dataclass(frozen=True, slots=True)
-class CreateTopic:
-    """Make a topic."""
-
-    name: str
-    partitions: int
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteTopic:
-    """Remove a topic and its records."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class TopicResponse:
-    """Answer to CreateTopic and DeleteTopic."""
-
-    error: ErrorCode
-    text: str = ""
-    topic_id: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Produce:
-    """One record batch for one partition."""
-
-    topic: str
-    topic_id: int  # as METADATA gave it; a topic made again under its name is another one
-    partition: int
-    batch: Batch
-    timeout_s: float  # what is left of the client's deadline
-
-
-@dataclass(frozen=True, slots=True)
-class ProduceResponse:
-    """The batch is committed at this offset, or why not."""
-
-    error: ErrorCode
-    text: str = ""
-    offset: int = -1
-    address: str = ""  # with NOT_ASSIGNED: of the assigned broker
-    retry_after_s: float = 0.0
-    cluster_id: str = ""
-    lineage: Epoch = NO_EPOCH
-
-
-@dataclass(frozen=True, slots=True)
-class FetchFrom:
-    """One partition in a fetch."""
-
-    topic: str
-    topic_id: int
-    partition: int
-    offset: int
-
-
-@dataclass(frozen=True, slots=True)
-class Fetch:
-    """Long poll: answer when min_bytes are there or max_wait_s has passed, with at most max_bytes
-    (but always with one whole batch if there is one)."""
-
-    partitions: tuple[FetchFrom, ...]
-    max_wait_s: float
-    min_bytes: int
-    max_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """What one partition had. Batches hold the offset asked for or later ones; the first may start below it."""
-
-    topic: str
-    partition: int
-    error: ErrorCode
-    text: str
-    start: int  # first offset held
-    end: int  # offset after the last committed record
-    batches: tuple[Batch, ...]
-    address: str = ""  # with NOT_ASSIGNED
-
-
-@dataclass(frozen=True, slots=True)
-class FetchResponse:
-    """Answer to Fetch, in the order of the request."""
-
-    partitions: tuple[Fetched, ...]
-    leader_heard: bool  # False: this broker cannot know of newer commits, move on (R13)
-    cluster_id: str = ""
-    lineage: Epoch = NO_EPOCH
-
-
-@dataclass(frozen=True, slots=True)
-class StatusRequest:
-    """How are you?"""
-
-
-@dataclass(frozen=True, slots=True)
-class StatusResponse:
-    """One JSON object, as docs/status.md describes it."""
-
-    json: str
-
-
-@dataclass(frozen=True, slots=True)
-class InvalidRequestResponse:
-    """Answer to a request that cannot be served as it stands."""
-
-    text: str
+    ring: tuple[Member, ...]  # sorted
+    best: Member
 
 
 PeerMessage = (
@@ -403,9 +345,9 @@ PeerMessage = (
     | Refuse
     | ViewInstall
     | ViewInstallAck
-)
-ClientRequest = Metadata | CreateTopic | DeleteTopic | Produce | Fetch | StatusRequest
-ClientResponse = (
-    MetadataResponse | TopicResponse | ProduceResponse | FetchResponse | StatusResponse | InvalidRequestResponse
+    | Probe
+    | ProbeAck
+    | Election
+    | Snapshot
 )
 Message = PeerMessage | ClientRequest | ClientResponse

@@ -2,6 +2,6 @@
 
 from logstream.runtime.node_actor import NodeActor, Report, Reported
 from logstream.runtime.refs import SafeRef, To
-from logstream.runtime.scheduler import Loop, Scheduler, TimerHandle
+from logstream.runtime.scheduler import Loop, Scheduled, Scheduler, TimerHandle
 
-__all__ = ["Loop", "NodeActor", "Report", "Reported", "SafeRef", "Scheduler", "TimerHandle", "To"]
+__all__ = ["Loop", "NodeActor", "Report", "Reported", "SafeRef", "Scheduled", "Scheduler", "TimerHandle", "To"]

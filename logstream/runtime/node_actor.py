@@ -27,6 +27,8 @@ from logstream.runtime.refs import To
 from logstream.runtime.scheduler import Scheduler, TimerHandle
 from logstream.runtime.turns import a_turn
 
+AFTER_PAUSE_S = 0.02  # how long the sockets have to drain after a pause
+
 
 @dataclass(frozen=True, slots=True)
 class Reported:
@@ -50,6 +52,7 @@ class _TimerFired:
     timer: Hashable
     handle: TimerHandle
     due: float
+    deferred: bool = False  # it has waited for the sockets after a pause already
 
 
 class _Next:
@@ -66,6 +69,7 @@ class NodeActor(Actor):
     """An actor on its node's loop. Subclasses implement on_receive, and report() if they have facts."""
 
     actor_inbox: Inbox
+    waits_after_pause = True  # False: its timers act at once after a pause, because they are what notices it
 
     def __init__(self, scheduler: Scheduler) -> None:
         super().__init__()
@@ -105,10 +109,10 @@ class NodeActor(Actor):
         if handle is not None:
             handle.cancel()
 
-    def _fire(self, timer: Hashable, due: float) -> None:
+    def _fire(self, timer: Hashable, due: float, deferred: bool = False) -> None:
         handle = self._timers.get(timer)
         if handle is not None and not self.actor_stopped.is_set():
-            self.actor_ref.tell(_TimerFired(timer, handle, due))
+            self.actor_ref.tell(_TimerFired(timer, handle, due, deferred))
 
     # --- Pykka's hooks ---
 
@@ -164,16 +168,31 @@ class NodeActor(Actor):
                 return self._hear_timer(message)
             if type(message) is Report:
                 return message.reply_to.tell(Reported(self.name, self.report(), message.request))
-            return super()._handle_receive(message)
+            result = super()._handle_receive(message)
         except Exception:
             raise
         except BaseException as error:
             raise LocalProtocolError(f"{self.name}: {error!r} while handling {message!r}") from error
+        if self.scheduler.observe is not None:
+            self.scheduler.observe(self, message)
+        return result
 
     def _hear_timer(self, fired: _TimerFired) -> None:
         if self._timers.get(fired.timer) is fired.handle:
+            now = self.scheduler.loop.time()
+            if self.waits_after_pause and not fired.deferred and now - fired.due > self.scheduler.pause_s:
+                self._defer(fired)
+                return
             del self._timers[fired.timer]
-            self.on_receive(Due(fired.timer, self.scheduler.loop.time(), fired.due))
+            due = Due(fired.timer, now, fired.due)
+            self.on_receive(due)
+            if self.scheduler.observe is not None:
+                self.scheduler.observe(self, due)
+
+    def _defer(self, fired: _TimerFired) -> None:
+        """This process was paused (R14): what came in meanwhile is read before the timer acts."""
+        again = self.scheduler.loop.call_later(AFTER_PAUSE_S, self._fire, fired.timer, fired.due, True)
+        self._timers[fired.timer] = again
 
     def _handle_failure(
         self,

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from math import inf
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from logstream.runtime.node_actor import NodeActor
+from pykka import ActorRef
 
 
 class TimerHandle(Protocol):
@@ -44,11 +44,26 @@ class Loop(Protocol):
         ...
 
 
+class Scheduled(Protocol):
+    """An actor that a scheduler gives turns; there is one type of them, NodeActor."""
+
+    @property
+    def name(self) -> str:
+        """What `status` and the log call this actor."""
+        ...
+
+    @property
+    def actor_ref(self) -> ActorRef[Any]:
+        """How to tell it something."""
+        ...
+
+
 class Scheduler:
     """Runs the actors of one node, and holds them, because an ActorRef is weak.
 
     `turn` is how many messages one actor may handle before others get their turn; `stopwatch` measures
-    turns, in seconds; `failed` hears of an actor that ended by an exception.
+    turns, in seconds; `failed` hears of an actor that ended by an exception; `observe`, if there is one, is
+    told of every message after an actor has handled it.
     """
 
     def __init__(
@@ -56,14 +71,18 @@ class Scheduler:
         loop: Loop,
         turn: int,
         stopwatch: Callable[[], float],
-        failed: Callable[[NodeActor, BaseException], None],
+        failed: Callable[[Scheduled, BaseException], None],
+        observe: Callable[[Scheduled, Any], None] | None = None,
+        pause_s: float = inf,
     ) -> None:
         self.loop = loop
         self.turn = turn
         self.stopwatch = stopwatch
         self.failed = failed
+        self.observe = observe
+        self.pause_s = pause_s  # a timer that is later than this means that the process was paused (R14)
         self.thread = threading.get_ident()
-        self.actors: dict[NodeActor, None] = {}
+        self.actors: dict[Scheduled, None] = {}
         self.longest_turn_s = 0.0
         self.longest_turn_of = ""  # the actor that took it
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 
 class _Thread(threading.local):
@@ -14,16 +12,24 @@ class _Thread(threading.local):
 _thread = _Thread()
 
 
+class _Turn:
+    """One for all turns, because a turn is short and there are many."""
+
+    def __enter__(self) -> None:
+        _thread.inside = True
+
+    def __exit__(self, *_: object) -> None:
+        _thread.inside = False
+
+
+_turn = _Turn()
+
+
 def in_a_turn() -> bool:
     """Is an actor of this thread's loop handling a message right now?"""
     return _thread.inside
 
 
-@contextmanager
-def a_turn() -> Iterator[None]:
+def a_turn() -> _Turn:
     """Mark the time that an actor's turn takes."""
-    _thread.inside = True
-    try:
-        yield
-    finally:
-        _thread.inside = False
+    return _turn

@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from logstream.core.phi import deviations
 from logstream.protocol.identity import CommitRule
 from logstream.settings.values import read_address, read_group, read_name, read_size
 
@@ -51,13 +52,22 @@ class SharedSettings(_Section):
     commit: CommitRule = "all"
     expected_nodes: int = Field(default=0, ge=0, le=1000)  # 0: as the state folder remembers (Q10)
     heartbeat_s: Seconds = 0.25
-    fail_s: Seconds = 1.6
+    deviation_floor_s: Seconds = 0.1
+    acceptable_pause_s: Seconds = 0.75
+    phi_suspect: float = Field(default=8.0, gt=0, le=100)
+    phi_fail: float = Field(default=10.0, gt=0, le=100)
+    failure_timeout_s: Seconds = 15.0
+    lease_s: float = Field(default=0.0, ge=0, le=3600, allow_inf_nan=False)  # 0: from the values above
+    probe_s: Seconds = 0.15
     slow_s: Seconds = 1.0
     discovery_s: Seconds = 0.3
     collect_s: Seconds = 0.4
     promise_s: Seconds = 1.0
     install_repeat_s: Seconds = 0.15
     leave_s: Seconds = 1.0
+    retention_bytes: Size = 256 * MIB  # of one partition; 0: no limit, like the next two
+    retention_records: int = Field(default=0, ge=0)
+    retention_s: float = Field(default=0.0, ge=0, le=1e9, allow_inf_nan=False)
     record_max: Size = 16 * MIB
     frame_max: Size = 64 * MIB
     auto_create: bool = True
@@ -65,8 +75,12 @@ class SharedSettings(_Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> SharedSettings:
-        if self.fail_s <= self.heartbeat_s:
-            raise ValueError(f"fail_s ({self.fail_s:g}) must be above heartbeat_s ({self.heartbeat_s:g})")
+        if self.failure_timeout_s <= self.heartbeat_s:
+            raise ValueError(
+                f"failure_timeout_s ({self.failure_timeout_s:g}) must be above heartbeat_s ({self.heartbeat_s:g})"
+            )
+        if self.phi_fail < self.phi_suspect:
+            raise ValueError(f"phi_fail ({self.phi_fail:g}) must not be below phi_suspect ({self.phi_suspect:g})")
         if self.record_max < KIB:
             raise ValueError(f"record_max ({self.record_max}) must be at least {KIB} bytes")
         if self.frame_max < self.record_max + MIB:
@@ -74,6 +88,14 @@ class SharedSettings(_Section):
                 f"frame_max ({self.frame_max}) must be at least 1 MiB above record_max ({self.record_max})"
             )
         return self
+
+    @property
+    def effective_lease_s(self) -> float:
+        """The lease as set, else 1.5 times the time after which phi says that a peer has failed, at most 15 s."""
+        if self.lease_s:
+            return self.lease_s
+        fail_s = self.heartbeat_s + self.acceptable_pause_s + deviations(self.phi_fail) * self.deviation_floor_s
+        return min(1.5 * fail_s, 15.0)
 
     def agreement(self) -> tuple[str, ...]:
         """ "key=value" of every setting that nodes compare before one joins the other, sorted."""

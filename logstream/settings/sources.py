@@ -33,7 +33,8 @@ ORIGINAL_NAMES: dict[str, tuple[str, str]] = {
     "LEADER_ADDRESS": ("client", "bootstrap"),
     "FOLLOWER_HB_INTERVAL": ("cluster", "heartbeat_s"),
     "BROKER_HB_INTERVAL": ("cluster", "heartbeat_s"),
-    "FAILURE_TIMEOUT": ("cluster", "fail_s"),
+    "FAILURE_TIMEOUT": ("cluster", "failure_timeout_s"),
+    "MAX_RECORDS_PER_TOPIC": ("cluster", "retention_records"),
 }
 
 Key = tuple[str, str]  # section and key, as in the file

@@ -14,7 +14,7 @@ from actors.wiring import TopicUnwired, TopicWired
 from logstream.core.gateway.vocabulary import StatusAsked, StatusReady
 from logstream.core.replica.vocabulary import IdentityDropped, LearnFrom, ViewInstalled
 from logstream.core.topics import Topic, TopicClosed, TopicOpened
-from logstream.core.view_change import LeaveCluster, Left
+from logstream.core.view_vocabulary import LeaveCluster, Left
 from logstream.runtime import NodeActor, Report
 from tests.actors.conftest import Ear, World
 from tests.actors.pretend_mesh import ME, N2, N3, PretendMesh, view_of
@@ -174,10 +174,12 @@ def test_whoever_is_no_member_any_more_is_not_expected_back(world: World, node: 
 # --- leaving ---
 
 
-def test_a_wish_to_leave_reaches_the_view_manager(world: World, node: PretendMesh, caretaker: Any) -> None:
+def test_a_wish_to_leave_reaches_the_view_manager_and_the_elector(
+    world: World, node: PretendMesh, caretaker: Any
+) -> None:
     caretaker.tell(Leave())
     world.settle()
-    assert node.book == [(Seat.VIEW_MANAGER, LeaveCluster())]
+    assert node.book == [(Seat.ELECTOR, LeaveCluster()), (Seat.VIEW_MANAGER, LeaveCluster())]
 
 
 def test_the_node_hears_when_it_has_left_and_when_its_identity_is_gone(

@@ -8,7 +8,7 @@ import pytest
 
 from actors.client_gateway import ClientGateway
 from actors.host import CoreActor
-from actors.mesh import Seat
+from actors.mesh import LOCAL, Seat
 from actors.replica import Replica
 from actors.wiring import ForTopicLog, TopicRefs, TopicUnwired, TopicWired
 from logstream.core import effects as do
@@ -75,9 +75,7 @@ def test_effects_are_done_in_the_order_in_which_the_core_names_them(
     assert node.book == [
         (Seat.TCP, effects[0]),
         (Seat.MULTICAST, effects[1]),
-        (Seat.REPLICA, down),
-        (Seat.VIEW_MANAGER, down),
-        (Seat.CLIENT_GATEWAY, down),
+        *((seat, down) for seat in LOCAL[LinkDown]),
         (Seat.TCP, effects[3]),
         (Seat.BROADCAST, effects[4]),
         (Seat.TCP, effects[5]),
@@ -268,4 +266,4 @@ def test_reads_go_to_their_partitions_log_and_other_events_to_the_mesh(
     world.settle()
     assert (logs[0].told, logs[1].told) == ([], [read])
     assert core.heard == [TopicOpened(TOPIC)]
-    assert {seat for seat, _ in node.book} == {Seat.REPLICA, Seat.VIEW_MANAGER, Seat.CLIENT_GATEWAY}
+    assert [seat for seat, _ in node.book] == [*LOCAL[LinkDown]]

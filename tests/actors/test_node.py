@@ -104,8 +104,12 @@ def test_an_actor_that_never_starts_is_found_by_the_ping_and_ends_the_node(
     assert cluster.stopped["n1"] == (1, "these actors did not start: topics")
 
 
-def test_a_node_that_halts_does_not_leave_first(cluster: Cluster) -> None:
-    """Crash-stop is what the protocol assumes of a broken member: the others must not count on its last word."""
+def test_a_node_that_halts_does_not_leave_first() -> None:
+    """Crash-stop is what the protocol assumes of a broken member: the others must not count on its last word.
+
+    With commit = majority only a leaver is taken out of the view (Q9a).
+    """
+    cluster = Cluster(SEED, Climate(), SharedSettings(commit="majority"))
     cluster.form("n1", "n2", "n3")
     view = cluster.replica("n1").promise.active
     cluster.nodes["n2"].actor(Seat.TOPICS).actor_ref.tell("nonsense")

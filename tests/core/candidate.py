@@ -10,11 +10,10 @@ from logstream.core.replica.vocabulary import (
     Gathered,
     LearnerCaughtUp,
     ViewInstalled,
+    ViewsKnown,
 )
-from logstream.core.view_change import (
-    ChangeSettings,
-    ViewChange,
-)
+from logstream.core.view_change import ViewChange
+from logstream.core.view_vocabulary import ChangeSettings
 from logstream.protocol.identity import EMPTY_LOG, NO_EPOCH, CommitRule, Digest, Epoch, Member, View
 from logstream.protocol.messages import (
     Message,
@@ -57,6 +56,28 @@ class Candidate:
         last = last_view if last_view is not None else installed.epoch if installed else NO_EPOCH
         return self.hears(member, State(attempt.epoch, installed, attempted, last, digest))
 
+    def answers(self, *members: Member, installed: View | None = None) -> list[Effect]:
+        """These members promise, one after the other, and hold what A's view began with."""
+        effects: list[Effect] = []
+        for member in members:
+            effects += self.state(member, installed or self.core.view)
+        return effects
+
+    def gathered(self, base: Digest = EMPTY_LOG) -> list[Effect]:
+        """A's Replica holds the base."""
+        attempt = self.core.attempt
+        assert attempt is not None
+        return self.told(Gathered(attempt.epoch, base))
+
+    def acked_by(self, *members: Member) -> list[Effect]:
+        """These members have stored the base."""
+        attempt = self.core.attempt
+        assert attempt is not None
+        effects: list[Effect] = []
+        for member in members:
+            effects += self.hears(member, ViewInstallAck(attempt.epoch))
+        return effects
+
     def caught_up(self, learner: Member) -> list[Effect]:
         return self.told(LearnerCaughtUp(learner, self.now))
 
@@ -66,7 +87,7 @@ class Candidate:
         assert attempt is not None
         for member in sorted(attempt.asked):
             self.state(member, self.core.view if member not in attempt.joiners else None)
-        self.told(Gathered(attempt.epoch))
+        self.gathered()
         for member in sorted(attempt.asked):
             self.hears(member, ViewInstallAck(attempt.epoch))
         assert attempt.installed and attempt.install is not None
@@ -75,11 +96,16 @@ class Candidate:
     def grows_by(self, learner: Member) -> None:
         """A view with this learner is installed."""
         self.caught_up(learner)
-        self.told(ViewInstalled(self.installs(), leads=True))
+        self.is_in(self.installs())
+
+    def is_in(self, current: View, attempted: tuple[View, ...] = ()) -> list[Effect]:
+        """A is active in this view, and its Replica knows these attempts above it."""
+        self.told(ViewsKnown(current, attempted))
+        return self.told(ViewInstalled(current, leads=current.leader == A))
 
     def leads(self, current: View) -> None:
         """A leads this view."""
-        self.told(ViewInstalled(current, leads=True))
+        self.is_in(current)
         self.now += 10.0  # growth is allowed again
 
 

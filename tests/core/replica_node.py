@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from logstream.core.effects import Effect
 from logstream.core.events import Due, Received, Via
-from logstream.core.replica.leadership import Limits
-from logstream.core.replica.replica import FlushDue, Replica, ReplicaSettings
+from logstream.core.replica.leadership import Limits, ReplicaSettings
+from logstream.core.replica.replica import FlushDue, Replica
 from logstream.core.replica.vocabulary import (
     Beat,
     Propose,
@@ -22,7 +22,7 @@ from logstream.protocol.messages import (
     ViewInstall,
 )
 
-LIMITS = Limits(memory_max=1 << 30, slow_s=1.0, expected_nodes=lambda: 1)
+LIMITS = Limits(memory_max=1 << 30, lease_s=2.5, slow_s=1.0, expected_nodes=lambda: 1)
 
 
 class ReplicaNode:

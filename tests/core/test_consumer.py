@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logstream.core.client_effects import Broken, Deliver, Ended, Request
-from logstream.core.client_events import Answered, Lost, Opened, Taken
+from logstream.core.client_effects import Broken, Deliver, Ended, Request, SeekCluster
+from logstream.core.client_events import Answered, ClusterSought, Lost, Opened, Taken
 from logstream.core.consumer import CheckDue, ConsumerCore, ConsumerSettings, RestOver
 from logstream.core.directory import MetadataDue
 from logstream.core.effects import SetTimer
@@ -20,13 +20,14 @@ from logstream.protocol.errors import (
     CorruptBatch,
     DataLost,
     ErrorCode,
+    LineageChanged,
     LogStreamError,
     OffsetOutOfRange,
     OtherCluster,
     RequestTimedOut,
     UnknownTopic,
 )
-from logstream.protocol.identity import NO_EPOCH, Member
+from logstream.protocol.identity import NO_EPOCH, Epoch, Member
 from logstream.protocol.messages import (
     ClientResponse,
     Fetch,
@@ -243,6 +244,25 @@ def test_a_lost_link_makes_it_ask_another_broker_and_go_on_at_the_same_position(
     assert talk.fetches[-1] == ("b:1", [(0, 1)])
 
 
+def test_a_consumer_asks_anew_every_five_seconds_who_is_there(talk: Talk) -> None:
+    assert [effect for effect in talk.due(CheckDue(), 1.0) if isinstance(effect, Request)] == []
+    assert [effect.message for effect in talk.due(CheckDue(), 5.0) if isinstance(effect, Request)] == [
+        Metadata(("t",), False)
+    ]
+    talk.answer(metadata(B, leader=B))
+    assert [effect for effect in talk.due(CheckDue(), 5.3) if isinstance(effect, Request)] == []
+
+
+def test_the_brokers_that_a_search_found_are_asked(talk: Talk) -> None:
+    talk.hear(Lost("a:1", (talk.asked[-1].correlation,), "connection refused", 1.0))
+    talk.hear(Lost("b:1", (talk.asked[-1].correlation,), "connection refused", 1.0))
+    talk.due(MetadataDue(), 1.0)
+    assert SeekCluster() in talk.hear(Lost("a:1", (talk.asked[-1].correlation,), "connection refused", 1.0))
+    talk.hear(ClusterSought(("z:1",), 1.1))
+    talk.due(MetadataDue(), 1.2)
+    assert talk.asked[-1].address == "z:1"
+
+
 def test_a_broker_that_hears_no_leader_is_left_though_its_records_are_taken(talk: Talk) -> None:
     found = Fetched("t", 0, ErrorCode.NONE, "", 0, 1, (batch(0, b"x"),))
     effects = talk.answer(FetchResponse((found,), False, "c1", NO_EPOCH))
@@ -256,6 +276,12 @@ def test_a_broker_that_hears_no_leader_is_left_though_its_records_are_taken(talk
 def test_a_silent_broker_makes_it_ask_another_one(talk: Talk) -> None:
     effects = talk.due(CheckDue(), 1.3)
     assert [effect.address for effect in effects if isinstance(effect, Request)] == ["b:1"]
+
+
+def test_a_broker_that_stays_silent_is_asked_anew_because_its_connection_may_have_no_other_end(talk: Talk) -> None:
+    talk.due(CheckDue(), 1.3)
+    talk.answer(metadata(A, leader=B))
+    assert talk.fetches == [("a:1", [(0, 0)]), ("a:1", [(0, 0)])]
 
 
 def test_retry_rests_and_asks_again_at_the_same_position(talk: Talk) -> None:
@@ -274,6 +300,14 @@ def test_out_of_range_is_an_error_with_the_numbers_and_never_a_reset(talk: Talk)
 def test_another_cluster_with_the_topic_is_an_error(talk: Talk) -> None:
     answer = FetchResponse((Fetched("t", 0, ErrorCode.NONE, "", 0, 0, ()),), True, "c2", NO_EPOCH)
     assert broken(talk.answer(answer)) == [OtherCluster]
+
+
+def test_another_past_of_the_cluster_is_an_error_that_says_where_the_consumer_stood(talk: Talk) -> None:
+    talk.answer(fetched(batch(0, b"x", b"y")))
+    found = Fetched("t", 0, ErrorCode.NONE, "", 0, 0, ())
+    effects = talk.answer(FetchResponse((found,), True, "c1", Epoch(1001, "a", "s")))
+    assert broken(effects) == [LineageChanged]
+    assert "t[0] at 2" in str(effects[-1].error)  # type: ignore[attr-defined]
 
 
 def test_a_newcomer_of_another_cluster_without_the_topic_is_passed_over_at_first(talk: Talk) -> None:

@@ -17,7 +17,7 @@ from logstream.core.replica.vocabulary import (
     ViewInstalled,
 )
 from logstream.core.topics import Topic, TopicOpened
-from logstream.core.view_change import FoundCluster, ShrinkToSelf
+from logstream.core.view_vocabulary import FoundCluster, ShrinkToSelf
 from logstream.protocol.identity import NO_EPOCH, Member
 from logstream.protocol.messages import Join, JoinResponse, Message, Present
 from tests.core.builders import A, B, C, announced, view
@@ -147,10 +147,12 @@ def test_a_refusal_halts_the_newcomer_with_the_reason(b: Looking) -> None:
     assert b.hears(answer(refusal="no"), A) == [Halt("no")]
 
 
-def test_a_learner_that_hears_nobody_for_three_seconds_begins_anew(b: Looking) -> None:
+def test_a_learner_that_hears_nobody_for_three_seconds_asks_and_then_begins_anew(b: Looking) -> None:
+    """R20: others may count on this member: only if nobody of the cluster answers it is nobody's any more."""
     b.hears(answer(), A)
     b.told(LeaderHeard(A, b.now))
     assert b.due(LearnerTimedOut()) == [SetTimer(LearnerTimedOut(), 3.0)]
+    assert b.due(LearnerTimedOut()) == [SetTimer(JoinDue(), 0.0), SetTimer(LearnerTimedOut(), 3.0)]
     assert announced(b.due(LearnerTimedOut()), DropIdentity) == [DropIdentity()]
 
 
@@ -165,13 +167,13 @@ def test_a_member_answers_who_looks(b: Looking) -> None:
 
 def test_a_member_without_a_leader_says_so(b: Looking) -> None:
     b.is_member(A, B, leads=False)
-    b.told(LeaderLost(A, b.now))
+    b.told(LeaderLost(b.now))
     assert b.hears(Join(None), None) == [Announce(Introduce("127.0.0.1:7", leader_heard=False))]
 
 
 def test_a_member_without_a_leader_announces_itself_each_heartbeat(b: Looking) -> None:
     b.is_member(A, B, leads=False)
-    assert b.told(LeaderLost(A, b.now)) == [SetTimer(PresentDue(), 0.0)]
+    assert b.told(LeaderLost(b.now)) == [SetTimer(PresentDue(), 0.0)]
     assert b.due(PresentDue()) == [Announce(Introduce("", leader_heard=False)), SetTimer(PresentDue(), 0.25)]
     assert b.told(LeaderFound(A)) == [CancelTimer(PresentDue())]
 
@@ -244,7 +246,7 @@ def test_two_clusters_that_hold_topics_refuse_each_other_once_and_loudly(b: Look
 
 def test_a_follower_of_an_empty_cluster_yields_only_after_five_leaderless_seconds(b: Looking) -> None:
     b.is_member(A, B, leads=False)
-    b.told(LeaderLost(A, b.now))
+    b.told(LeaderLost(b.now))
     b.now += 4.9
     assert not announced(b.hears(answer(empty=False), A), DropIdentity)
     b.now += 0.1

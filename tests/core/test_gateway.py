@@ -312,7 +312,7 @@ def test_a_reader_of_a_deleted_topic_hears_so_at_once(leader: Broker) -> None:
 def test_a_broker_that_hears_no_leader_says_so_in_every_fetch(leader: Broker) -> None:
     """R13: it says so in every FETCH and METADATA answer, and clients move on."""
     leader.asked(fetch())
-    [reply] = replies(leader.told(LeaderLost(B, 11.0)))
+    [reply] = replies(leader.told(LeaderLost(11.0)))
     assert not reply.message.leader_heard  # type: ignore[union-attr]
 
 
@@ -368,6 +368,13 @@ def test_a_topic_that_cannot_be_created_now_is_answered_at_once_with_the_reason(
     assert (topic.error, topic.text) == (ErrorCode.RETRY, "waiting for 2 of 3")
     leader.now += 20.0
     assert replies(leader.looks()) == []
+
+
+def test_a_topic_that_is_in_the_log_but_not_committed_is_waited_for_and_not_proposed_again(leader: Broker) -> None:
+    [proposed] = announced(leader.asked(Metadata(("new",), create=True)), ProposeDecision)
+    assert leader.told(Rejected(proposed.request, ErrorCode.TOPIC_EXISTS, "topic 'new' exists already")) == []
+    assert announced(leader.looks(), ProposeDecision) == []
+    assert [read.topic_id for read in announced(leader.told(TopicOpened(Topic(9, "new", 2))), Read)] == [9, 9]
 
 
 def test_no_topic_is_created_where_the_settings_forbid_it() -> None:

@@ -27,8 +27,8 @@ def tables(history: History) -> tuple[object, ...]:
     return (
         history.log.digest(),
         history.topics,
-        history.topic_ids,
-        history._next_offset,
+        history._tables.registry,
+        history._tables.offsets,
         list(history.dedup._known.items()),
     )
 

@@ -8,19 +8,17 @@ from logstream.core.effects import Announce, CancelTimer, Send, SetTimer
 from logstream.core.events import LinkDown
 from logstream.core.replica.vocabulary import (
     Gather,
-    Gathered,
     Promised,
     StepAside,
     SteppedAside,
-    ViewInstalled,
     ViewLeft,
 )
-from logstream.core.view_change import (
+from logstream.core.view_vocabulary import (
     CollectTimedOut,
+    GrowthDue,
     LeaveCluster,
     LeaveTimedOut,
     Left,
-    RetryDue,
     ShrinkToSelf,
 )
 from logstream.protocol.identity import Member
@@ -52,12 +50,12 @@ def test_a_learner_that_has_caught_up_is_admitted(leader: Candidate) -> None:
     for member in (A, B, C):
         leader.state(member, view(1, A, B, C))
     leader.state(D, None)
-    assert installs(leader.told(Gathered(epoch(2))))[D].view.members == (A, B, C, D)
+    assert installs(leader.gathered())[D].view.members == (A, B, C, D)
 
 
 def test_a_follower_admits_nobody() -> None:
     a = Candidate()
-    a.told(ViewInstalled(view(1, B, A), leads=False))
+    a.is_in(view(1, B, A))
     assert a.caught_up(D) == []
 
 
@@ -71,10 +69,11 @@ def test_a_joiner_that_does_not_answer_is_not_tried_again_for_three_seconds_then
         attempt = leader.core.attempt
         assert attempt is not None
         leader.due(CollectTimedOut(attempt.epoch))
+        leader.gathered()
         assert attempt.install is not None and attempt.install.view.members == (A, B, C)
         for member in (A, B, C):
             leader.hears(member, ViewInstallAck(attempt.epoch))
-        leader.told(ViewInstalled(attempt.install.view, leads=True))
+        leader.is_in(attempt.install.view)
         leader.now += refused_s - 0.01
         assert leader.caught_up(D) == []
         leader.now += 0.01 - waited
@@ -84,7 +83,7 @@ def test_one_change_runs_at_a_time_and_the_next_takes_up_what_came_meanwhile(lea
     leader.caught_up(D)
     assert leader.hears(C, Leave()) == []
     leader.installs()
-    effects = leader.told(ViewInstalled(view(2, A, B, C, D), leads=True))
+    effects = leader.is_in(view(2, A, B, C, D))
     assert asked(effects) == [A, B, C, D]
     assert leader.core.attempt is not None and leader.core.attempt.leavers == {C}
 
@@ -93,15 +92,15 @@ def test_growth_beyond_the_expected_size_waits_for_a_second(leader: Candidate) -
     leader.grows_by(D)
     leader.now += 0.25
     effects = leader.caught_up(NEW_B)
-    assert effects == [SetTimer(RetryDue(), 0.75)]
+    assert effects == [SetTimer(GrowthDue(), 0.75)]
     leader.now += 0.75
-    assert asked(leader.due(RetryDue())) == [A, B, NEW_B, C, D]
+    assert asked(leader.due(GrowthDue())) == [A, B, NEW_B, C, D]
 
 
 def test_growth_below_the_expected_size_does_not_wait() -> None:
     a = Candidate(expected=4)
-    a.told(ViewInstalled(view(1, A), leads=True))
-    a.told(ViewInstalled(view(2, A, B), leads=True))
+    a.is_in(view(1, A))
+    a.is_in(view(2, A, B))
     assert asked(a.caught_up(C)) == [A, B, C]
 
 
@@ -119,7 +118,7 @@ def test_a_newer_incarnation_replaces_the_older_one(leader: Candidate) -> None:
     for member in (A, C):
         leader.state(member, view(1, A, B, C))
     leader.state(NEW_B, None)
-    assert installs(leader.told(Gathered(epoch(2))))[A].view.members == (A, NEW_B, C)
+    assert installs(leader.gathered())[A].view.members == (A, NEW_B, C)
 
 
 def test_with_majority_a_silent_member_stays_a_member() -> None:
@@ -131,7 +130,7 @@ def test_with_majority_a_silent_member_stays_a_member() -> None:
         a.state(member, view(1, A, B, C))
     a.state(D, None)
     a.due(CollectTimedOut(epoch(2)))
-    assert installs(a.told(Gathered(epoch(2))))[A].view.members == (A, B, C, D)
+    assert installs(a.gathered())[A].view.members == (A, B, C, D)
 
 
 def test_with_all_the_view_consists_of_its_responders(leader: Candidate) -> None:
@@ -140,7 +139,7 @@ def test_with_all_the_view_consists_of_its_responders(leader: Candidate) -> None
         leader.state(member, view(1, A, B, C))
     leader.state(D, None)
     leader.due(CollectTimedOut(epoch(2)))
-    assert installs(leader.told(Gathered(epoch(2))))[A].view.members == (A, B, D)
+    assert installs(leader.gathered())[A].view.members == (A, B, D)
 
 
 # --- R18: leaving ---
@@ -148,7 +147,7 @@ def test_with_all_the_view_consists_of_its_responders(leader: Candidate) -> None
 
 def test_a_follower_leaves_by_a_word_to_its_leader() -> None:
     a = Candidate()
-    a.told(ViewInstalled(view(1, B, A), leads=False))
+    a.is_in(view(1, B, A))
     assert a.told(LeaveCluster()) == [SetTimer(LeaveTimedOut(), 1.0), Send(B, Leave())]
 
 
@@ -159,7 +158,7 @@ def test_the_leader_installs_a_view_without_the_leaver(leader: Candidate) -> Non
 
 def test_a_leaver_goes_when_it_has_accepted_the_view_without_itself() -> None:
     a = Candidate()
-    a.told(ViewInstalled(view(1, B, A), leads=False))
+    a.is_in(view(1, B, A))
     a.told(LeaveCluster())
     effects = a.told(ViewLeft(view(2, B)))
     assert effects == [CancelTimer(LeaveTimedOut()), Send(B, Leave(final=True)), Announce(Left(handed_over=True))]
@@ -167,7 +166,7 @@ def test_a_leaver_goes_when_it_has_accepted_the_view_without_itself() -> None:
 
 def test_a_leaver_goes_after_a_second_at_the_latest() -> None:
     a = Candidate()
-    a.told(ViewInstalled(view(1, B, A), leads=False))
+    a.is_in(view(1, B, A))
     a.told(LeaveCluster())
     effects = a.due(LeaveTimedOut())
     assert announced(effects, Left) == [Left(handed_over=False)]
@@ -183,19 +182,19 @@ def test_a_learner_that_is_being_admitted_leaves_as_the_member_that_it_becomes()
     a = Candidate()
     a.told(Promised(epoch(2, B)))
     assert a.told(LeaveCluster()) == [SetTimer(LeaveTimedOut(), 1.0)]
-    assert a.told(ViewInstalled(view(2, B, A), leads=False)) == [Send(B, Leave())]
+    assert a.is_in(view(2, B, A)) == [Send(B, Leave())]
 
 
 def test_the_last_member_just_goes() -> None:
     a = Candidate()
-    a.told(ViewInstalled(view(1, A), leads=True))
+    a.is_in(view(1, A))
     assert announced(a.told(LeaveCluster()), Left) == [Left(handed_over=True)]
 
 
 def test_a_leader_steps_aside_and_hands_over(leader: Candidate) -> None:
     effects = leader.told(LeaveCluster())
     assert effects == [SetTimer(LeaveTimedOut(), 1.0), Announce(StepAside())]
-    assert sent(leader.told(SteppedAside(epoch(1), B)), Handover) == [Send(B, Handover(epoch(1)))]
+    assert sent(leader.told(SteppedAside(epoch(1), B)), Handover) == [Send(B, Handover(epoch(1), leaving=True))]
     assert not leader.core.leads
 
 
@@ -203,23 +202,23 @@ def test_a_leaver_never_stands(leader: Candidate) -> None:
     leader.told(LeaveCluster())
     leader.told(SteppedAside(epoch(1), B))
     assert leader.caught_up(D) == []
-    assert leader.due(RetryDue()) == []
+    assert leader.due(GrowthDue()) == []
 
 
 def test_the_successor_stands_at_once_and_leaves_the_leaver_out() -> None:
     a = Candidate()
-    a.told(ViewInstalled(view(1, B, A, C), leads=False))
-    assert asked(a.hears(B, Handover(epoch(1, B)))) == [A, B, C]
+    a.is_in(view(1, B, A, C))
+    assert asked(a.hears(B, Handover(epoch(1, B), leaving=True))) == [A, B, C]
     for member in (A, B, C):
         a.state(member, view(1, B, A, C))
-    assert installs(a.told(Gathered(epoch(2))))[A].view.members == (A, C)
+    assert installs(a.gathered())[A].view.members == (A, C)
 
 
 def test_a_handover_is_bound_to_its_view_and_its_leader() -> None:
     a = Candidate()
-    a.told(ViewInstalled(view(2, B, A, C), leads=False))
-    assert a.hears(B, Handover(epoch(1, B))) == []
-    assert a.hears(C, Handover(epoch(2, B))) == []
+    a.is_in(view(2, B, A, C))
+    assert a.hears(B, Handover(epoch(1, B), leaving=True)) == []
+    assert a.hears(C, Handover(epoch(2, B), leaving=True)) == []
 
 
 def test_a_member_whose_last_word_came_is_not_waited_for(leader: Candidate) -> None:

@@ -7,12 +7,27 @@ import pytest
 from logstream.core.effects import Announce, Effect, Send
 from logstream.core.replica.history import History
 from logstream.core.replica.leadership import Leadership, Limits
-from logstream.core.replica.vocabulary import FollowerHeard, LearnerCaughtUp, Propose, ProposeDecision, Rejected
+from logstream.core.replica.vocabulary import (
+    FollowerHeard,
+    LearnerCaughtUp,
+    MemberStalled,
+    Propose,
+    ProposeDecision,
+    Rejected,
+)
 from logstream.core.replica.waiting import Waiting
 from logstream.protocol.batches import Batch, header_of
 from logstream.protocol.errors import ErrorCode
-from logstream.protocol.identity import EMPTY_LOG, View
-from logstream.protocol.messages import CatchUp, Decision, Heartbeat, ReplicateAck, TopicCreated, TopicDeleted
+from logstream.protocol.identity import EMPTY_LOG, NO_EPOCH, View
+from logstream.protocol.messages import (
+    CatchUp,
+    Heartbeat,
+    Learn,
+    ReplicateAck,
+    TopicCreated,
+    TopicDecision,
+    TopicDeleted,
+)
 from tests.core.builders import A, B, C, D, announced, batch, epoch, following, history_of, sent, view
 
 
@@ -21,19 +36,22 @@ class Leads:
 
     def __init__(self, history: History, of: View, expected: int = 1, memory_max: int = 1 << 30) -> None:
         self.history, self.waiting = history, Waiting()
-        limits = Limits(memory_max, 1.0, lambda: expected)
+        limits = Limits(memory_max, 2.5, 1.0, lambda: expected)
         self.core = Leadership(of, A, history, self.waiting, limits, 0)
         self.now = 10.0
 
     def proposes(self, one: Batch, topic_id: int = 1, request: int = 1) -> list[Effect]:
         return self.core.propose(Propose(request, topic_id, 0, one, header_of(one.body), self.now))
 
-    def decides(self, decision: Decision, request: int = 1) -> list[Effect]:
+    def decides(self, decision: TopicDecision, request: int = 1) -> list[Effect]:
         return self.core.decide(ProposeDecision(request, decision, self.now))
 
     def beats(self, after_s: float = 0.25) -> list[Effect]:
         self.now += after_s
         return self.core.beat((A, B, C), 0, self.now)
+
+    def ack(self) -> ReplicateAck:
+        return ReplicateAck(epoch(1), self.history.end, self.history.log.chain, 1 << 20, True)
 
     def all_acked(self) -> None:
         self.core.store_own()
@@ -189,9 +207,76 @@ def test_a_repeated_committed_batch_does_not_look_like_a_stuck_commit(a: Leads) 
 
 def test_who_waits_since_an_earlier_view_hears_too(a: Leads) -> None:
     a.proposes(batch(), request=4)
-    later = Leadership(view(2, A, B, C), A, a.history, a.waiting, Limits(1 << 30, 1.0, lambda: 1), 0)
+    later = Leadership(view(2, A, B, C), A, a.history, a.waiting, Limits(1 << 30, 2.5, 1.0, lambda: 1), 0)
     later.beat((A, B, C), 0, 20.0)
     assert len(announced(later.beat((A, B, C), 0, 21.1), Rejected)) == 1
+
+
+# --- R18: members that hold everybody back ---
+
+
+def test_with_all_a_member_whose_ack_does_not_move_for_the_slow_time_stalls(a: Leads) -> None:
+    """R18, with commit = all: the leader leaves it out, by name."""
+    a.proposes(batch())
+    a.core.store_own()
+    a.core.acked(C, ReplicateAck(epoch(1), 2, a.history.log.chain, 1 << 20, True), a.now)
+    assert announced(a.beats(0.9), MemberStalled) == []
+    assert announced(a.beats(0.2), MemberStalled) == [MemberStalled(B)]
+
+
+def test_where_nothing_waits_nobody_stalls(a: Leads) -> None:
+    assert announced(a.beats(60.0), MemberStalled) == []
+    a.proposes(batch())
+    a.all_acked()
+    a.core.committed(a.now)
+    assert announced(a.beats(60.0), MemberStalled) == []
+
+
+def test_with_majority_nobody_is_left_out_for_being_slow() -> None:
+    a = Leads(history_of(1), view(1, A, B, C, commit="majority"))
+    a.proposes(batch())
+    a.core.store_own()
+    assert announced(a.beats(60.0), MemberStalled) == []
+
+
+# --- R14: the lease ---
+
+
+def test_a_leader_without_acks_from_a_majority_for_the_lease_leads_no_more(a: Leads) -> None:
+    a.core.lease_is_over(a.now)
+    a.core.acked(B, a.ack(), a.now)
+    assert not a.core.lease_is_over(a.now + 2.5)
+    assert a.core.lease_is_over(a.now + 2.6)
+
+
+def test_one_of_two_followers_is_enough_of_a_majority(a: Leads) -> None:
+    a.core.lease_is_over(a.now)
+    for _ in range(8):
+        a.now += 2.0
+        a.core.acked(C, a.ack(), a.now)
+        assert not a.core.lease_is_over(a.now)
+
+
+def test_half_of_the_members_is_no_majority() -> None:
+    a = Leads(history_of(1), view(1, A, B, C, D))
+    a.core.lease_is_over(a.now)
+    a.core.acked(B, a.ack(), a.now + 2.0)
+    assert a.core.lease_is_over(a.now + 3.0)
+    a.core.acked(C, a.ack(), a.now + 3.0)
+    assert not a.core.lease_is_over(a.now + 3.0)
+
+
+def test_a_new_leader_has_the_whole_lease_before_it() -> None:
+    a = Leads(history_of(1), view(1, A, B))
+    assert not a.core.lease_is_over(a.now + 600.0)
+    assert not a.core.lease_is_over(a.now + 602.0)
+    assert a.core.lease_is_over(a.now + 603.0)
+
+
+def test_a_leader_alone_needs_nobody() -> None:
+    a = Leads(history_of(1), view(1, A))
+    a.core.lease_is_over(a.now)
+    assert not a.core.lease_is_over(a.now + 600.0)
 
 
 # --- acks ---
@@ -210,39 +295,39 @@ def test_an_ack_beyond_the_end_or_from_a_stranger_counts_for_nothing(a: Leads) -
 
 def test_a_learner_is_taught_in_slices_until_it_is_close_enough() -> None:
     a = Leads(history_of(2500), view(1, A))
-    far = a.core.teach(D, EMPTY_LOG, a.now)
+    far = a.core.teach(D, Learn(NO_EPOCH, EMPTY_LOG), a.now)
     [slice_] = [one.message for one in sent(far, CatchUp)]
     assert isinstance(slice_, CatchUp) and len(slice_.entries) == 1000
     assert not announced(far, LearnerCaughtUp)
-    close = a.core.teach(D, following(a.history, 2000).log.digest(), a.now)
+    close = a.core.teach(D, Learn(NO_EPOCH, following(a.history, 2000).log.digest()), a.now)
     assert announced(close, LearnerCaughtUp) == [LearnerCaughtUp(D, a.now)]
     assert len(sent(close, CatchUp)) == 1
 
 
 def test_large_entries_keep_a_learner_waiting_though_they_are_few() -> None:
     a = Leads(history_of(5, payload=bytes(600_000)), view(1, A))
-    assert not announced(a.core.teach(D, EMPTY_LOG, a.now), LearnerCaughtUp)
+    assert not announced(a.core.teach(D, Learn(NO_EPOCH, EMPTY_LOG), a.now), LearnerCaughtUp)
 
 
 def test_a_learner_that_has_everything_is_sent_nothing() -> None:
     a = Leads(history_of(5), view(1, A))
-    effects = a.core.teach(D, a.history.log.digest(), a.now)
+    effects = a.core.teach(D, Learn(NO_EPOCH, a.history.log.digest()), a.now)
     assert not sent(effects, CatchUp)
     assert announced(effects, LearnerCaughtUp) == [LearnerCaughtUp(D, a.now)]
 
 
 def test_a_learner_with_more_than_the_leader_is_told_to_cut() -> None:
     a = Leads(history_of(5), view(1, A))
-    [one] = sent(a.core.teach(D, history_of(8).log.digest(), a.now), CatchUp)
+    [one] = sent(a.core.teach(D, Learn(NO_EPOCH, history_of(8).log.digest()), a.now), CatchUp)
     assert one.message == CatchUp(one.message.epoch, 5, (), a.history.log.digest())  # type: ignore[union-attr]
 
 
 def test_learners_hear_heartbeats_until_they_are_silent_for_three_seconds(a: Leads) -> None:
-    a.core.teach(D, EMPTY_LOG, a.now)
+    a.core.teach(D, Learn(NO_EPOCH, EMPTY_LOG), a.now)
     assert D in [one.to for one in sent(a.beats(2.9), Heartbeat)]
     assert D not in [one.to for one in sent(a.beats(0.2), Heartbeat)]
 
 
 def test_a_member_is_no_learner(a: Leads) -> None:
-    assert a.core.teach(B, EMPTY_LOG, a.now) == []
+    assert a.core.teach(B, Learn(NO_EPOCH, EMPTY_LOG), a.now) == []
     assert Send(B, Heartbeat(epoch(1), 1, 0, (A, B, C))) in a.beats()

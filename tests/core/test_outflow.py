@@ -23,7 +23,7 @@ class Leader:
         self.tally = Tally(VIEW)
         for member in (A, B, C):
             self.tally.ack(member, 0)
-        self.core = Outflow(VIEW, A, self.history.log, self.tally)
+        self.core = Outflow(VIEW, A, self.history, self.tally)
         self.now = 1.0
 
     def appends(self, count: int = 1, size: int = 100) -> None:
@@ -169,7 +169,26 @@ def test_after_a_lost_link_everything_unacknowledged_goes_again(by_tcp: Leader) 
     by_tcp.flush()
     by_tcp.acked(B, 1, hears=False)
     by_tcp.core.link_lost(B)
+    assert carried(by_tcp.flush()) == []
+    by_tcp.core.link_back(B)
     assert carried(by_tcp.flush()) == [("b", [2, 3])]
+
+
+def test_an_ack_says_that_the_link_works(by_tcp: Leader) -> None:
+    """Whichever of the two comes first: a link that the peer dialed may be heard of later than what it says."""
+    by_tcp.appends(2)
+    by_tcp.core.link_lost(B)
+    by_tcp.acked(B, 1, hears=False)
+    assert ("b", [2]) in carried(by_tcp.flush())
+
+
+def test_a_member_whose_link_breaks_goes_on_by_tcp(by_multicast: Leader) -> None:
+    """What the multicast brings it, it can neither acknowledge nor ask for."""
+    by_multicast.core.link_lost(B)
+    by_multicast.appends()
+    assert carried(by_multicast.flush()) == [("all", [1])]
+    by_multicast.core.link_back(B)
+    assert carried(by_multicast.flush()) == [("b", [1])]
 
 
 def test_the_heartbeat_goes_by_tcp_to_those_who_do_not_hear_multicast(by_multicast: Leader) -> None:

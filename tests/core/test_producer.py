@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logstream.core.client_effects import Acknowledged, Failed, Request
-from logstream.core.client_events import Answered, Bulk, Lost, Outgoing, Span, Submitted
+from logstream.core.client_effects import Acknowledged, Failed, Request, SeekCluster
+from logstream.core.client_events import Answered, Bulk, ClusterSought, Lost, Outgoing, Span, Submitted
 from logstream.core.delivery import LingerOver, RetryDue
 from logstream.core.directory import MetadataDue
 from logstream.core.effects import SetTimer
@@ -231,9 +231,46 @@ def test_a_lost_link_repeats_the_unanswered_and_asks_another_broker_who_serves_t
     assert sequences(talk.produces[2:]) == [0, 1]
 
 
+def test_a_producer_in_use_asks_anew_every_five_seconds_who_is_there(talk: Talk) -> None:
+    talk.answer(talk.produces[0], ok(0))
+    asked = len(talk.asked)
+    talk.now = 4.9
+    talk.submit(record(b"1"))
+    talk.answer(talk.produces[1], ok(1))
+    talk.now = 5.0
+    talk.submit(record(b"2"))
+    assert [(request.address, request.message) for request in talk.asked[asked:] if request not in talk.produces] == [
+        ("a:1", Metadata(("t",), False))
+    ]
+    assert len(talk.produces) == 3, "nothing waits for the answer"
+
+
+def test_a_producer_that_waits_long_for_one_answer_asks_anew_too(talk: Talk) -> None:
+    effects = talk.due(CheckDue(), 5.0)
+    assert Metadata(("t",), False) in [effect.message for effect in effects if isinstance(effect, Request)]
+
+
+def test_the_brokers_that_a_search_found_are_asked(talk: Talk) -> None:
+    talk.hear(Lost("a:1", (talk.produces[0].correlation,), "connection refused", 0.0))
+    talk.hear(Lost("b:1", (talk.asked[-1].correlation,), "connection refused", 0.0))
+    talk.due(MetadataDue(), 0.0)
+    effects = talk.hear(Lost("a:1", (talk.asked[-1].correlation,), "connection refused", 0.0))
+    assert SeekCluster() in effects
+    talk.hear(ClusterSought(("z:1",), 0.1))
+    talk.due(MetadataDue(), 0.2)
+    assert talk.asked[-1] == Request("z:1", talk.asked[-1].correlation, Metadata(("t",), False))
+
+
 def test_a_silent_broker_makes_the_producer_ask_another_one(talk: Talk) -> None:
     effects = talk.due(CheckDue(), 0.6)
     assert [effect.address for effect in effects if isinstance(effect, Request)] == ["b:1"]
+
+
+def test_what_a_silent_broker_was_sent_is_sent_again_because_the_connection_may_have_no_other_end(talk: Talk) -> None:
+    talk.due(CheckDue(), 3.1)
+    first, again = talk.produces
+    assert again.address == first.address
+    assert header_of(again.message.batch.body) == header_of(first.message.batch.body)  # type: ignore[union-attr]
 
 
 def test_the_deadline_fails_the_record_with_the_last_reason_that_a_broker_gave(talk: Talk) -> None:
@@ -300,6 +337,11 @@ def test_another_cluster_or_past_fails_what_is_unanswered_and_takes_a_new_produc
     talk.submit(record(b"2"))
     assert sequences(talk.produces[2:]) == [0]
     assert producer_ids(talk.produces[2:]).isdisjoint(producer_ids(first))
+
+
+def test_another_past_is_told_even_where_nothing_is_unanswered(talk: Talk) -> None:
+    effects = talk.answer(talk.produces[0], ok(0, lineage=Epoch(1001, "a", "s")))
+    assert failures(effects) == [([], DataLost)]
 
 
 def test_a_newcomer_of_another_cluster_without_the_topic_is_passed_over(talk: Talk) -> None:

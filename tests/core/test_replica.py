@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from logstream.core.effects import Announce, Halt, Send, SetTimer
 from logstream.core.events import Due
-from logstream.core.replica.replica import ApplyDue
+from logstream.core.replica.applying import ApplyDue
 from logstream.core.replica.vocabulary import (
     Beat,
+    CandidateHeard,
     Committed,
     DecisionCommitted,
+    IdentityDropped,
     Produced,
     Promised,
     Rejected,
+    StepAside,
+    SteppedAside,
+    SteppedDown,
     ViewInstalled,
     ViewLeft,
+    ViewsKnown,
 )
 from logstream.protocol.errors import ErrorCode, RemoteProtocolError
 from logstream.protocol.identity import EMPTY_LOG, NO_EPOCH
@@ -72,7 +80,7 @@ def test_a_higher_epoch_is_promised_and_freezes(follower: ReplicaNode) -> None:
 
 def test_the_same_epoch_is_answered_again_and_changes_nothing(follower: ReplicaNode) -> None:
     first = follower.hears(C, StateExchange(epoch(2, C), None))
-    assert follower.hears(C, StateExchange(epoch(2, C), None)) == first[-1:]
+    assert follower.hears(C, StateExchange(epoch(2, C), None)) == [Announce(CandidateHeard(epoch(2, C))), first[-1]]
 
 
 def test_a_lower_epoch_is_refused_with_what_is_promised(follower: ReplicaNode) -> None:
@@ -105,7 +113,7 @@ def test_a_view_below_the_promise_is_refused(follower: ReplicaNode) -> None:
 def test_what_is_missing_of_the_base_is_fetched_before_the_view_is_accepted(source: list[Entry]) -> None:
     node, base = ReplicaNode(B), history_of(10).log.digest()
     install = ViewInstall(view(1, A, B, base=10), (), None, base)
-    assert node.hears(A, install) == [Send(A, Learn(epoch(1), EMPTY_LOG))]
+    assert node.hears(A, install) == [Announce(CandidateHeard(epoch(1))), Send(A, Learn(epoch(1), EMPTY_LOG))]
     half = node.hears(A, CatchUp(epoch(1), 0, tuple(source[:5]), base))
     assert [one.message.digest.end for one in sent(half, Learn)] == [5]  # type: ignore[union-attr]
     assert node.core.promise.last_view == NO_EPOCH
@@ -140,7 +148,8 @@ def test_a_view_that_would_take_back_what_is_committed_halts_the_node(
 ) -> None:
     follower.hears(A, Replicate(epoch(1), tuple(source), 10, 10))
     effects = follower.accepts(view(2, C, B, base=0))
-    assert [type(effect) for effect in effects] == [Halt]
+    assert effects[1:] == [Halt("view 2 led by c with b, c would take back committed entries 1 to 10")]
+    assert follower.core.history.end == 10
 
 
 def test_an_uncommitted_tail_that_the_base_lacks_is_cut(follower: ReplicaNode, source: list[Entry]) -> None:
@@ -290,10 +299,10 @@ def test_committed_entries_are_handed_on_in_slices(follower: ReplicaNode) -> Non
     follower.hears(A, Replicate(epoch(1), entries, 2500, 0))
     effects = follower.hears(A, Heartbeat(epoch(1), 2500, 2500, (A, B)))
     assert SetTimer(ApplyDue(), 0.0) in effects
-    assert (follower.core.commit, follower.core.applied) == (2500, 1000)
+    assert (follower.core.commit, follower.core.applying.applied) == (2500, 1000)
     follower.told(Due(ApplyDue(), follower.now))
     follower.told(Due(ApplyDue(), follower.now))
-    assert follower.core.applied == 2500
+    assert follower.core.applying.applied == 2500
 
 
 def test_waiting_producers_whose_entries_are_cut_hear_retry(leader: ReplicaNode) -> None:
@@ -310,3 +319,86 @@ def test_a_new_leader_commits_the_base_at_once_when_all_have_acked_it(source: li
     node.hears(C, Replicate(epoch(1, C), entries_of(history_of(10, epoch(1, C))), 10, 0))
     node.leads(view(2, A, B, base=10), B)
     assert node.core.commit == 10
+
+
+# --- R14: the lease, election NAME, force-view ---
+
+
+def test_a_leader_whose_lease_is_over_freezes_and_tells_its_producers(leader: ReplicaNode) -> None:
+    """R14: no more heartbeats, waiting producers get RETRY, it is leaderless."""
+    leader.creates_topic(1)
+    leader.told(Beat((A, B), leader.now))
+    leader.now += 2.6
+    effects = leader.told(Beat((A, B), leader.now))
+    assert announced(effects, object) == [
+        Promised(epoch(1)),
+        Rejected(1, ErrorCode.RETRY, "the leader lost its majority"),
+        SteppedDown(leader.now),
+    ]
+    assert not sent(effects, Heartbeat)
+    assert (leader.core.leadership, leader.core.promise.active) == (None, None)
+
+
+def test_a_leader_that_was_paused_checks_its_lease_with_the_first_beat(leader: ReplicaNode) -> None:
+    leader.told(Beat((A, B), leader.now))
+    leader.now += 600.0
+    assert announced(leader.told(Beat((A, B), leader.now)), SteppedDown)
+
+
+def test_a_leader_that_is_heard_keeps_its_lease(leader: ReplicaNode) -> None:
+    for _ in range(20):
+        leader.now += 1.0
+        leader.acked_by(B)
+        assert not announced(leader.told(Beat((A, B), leader.now)), SteppedDown)
+
+
+def test_a_leader_that_stepped_down_resumes_by_a_new_view_only(leader: ReplicaNode) -> None:
+    """No timer, and no ack that comes late, ever unfreezes."""
+    leader.told(Beat((A, B), leader.now))
+    leader.now += 2.6
+    leader.told(Beat((A, B), leader.now))
+    leader.acked_by(B)
+    assert leader.told(Beat((A, B), leader.now)) == []
+    assert leader.core.promise.active is None
+    leader.hears(A, StateExchange(epoch(2), None))
+    leader.leads(view(2, A, B), B)
+    assert leader.core.promise.active == view(2, A, B)
+
+
+def test_a_leader_steps_aside_for_the_member_that_was_named() -> None:
+    node = ReplicaNode(A)
+    node.leads(view(1, A, B, C), B, C)
+    effects = node.told(StepAside(B))
+    assert announced(effects, object) == [Promised(epoch(1)), SteppedAside(epoch(1), B)]
+
+
+def test_a_forced_view_that_takes_back_committed_entries_ends_the_identity_and_not_the_node(
+    follower: ReplicaNode, source: list[Entry]
+) -> None:
+    """Force-view: whoever has committed more drops its identity and joins anew."""
+    follower.hears(A, Replicate(epoch(1), tuple(source), 10, 10))
+    forced = replace(view(1002, C, B), lineage=epoch(1002, C))
+    effects = follower.accepts(forced)
+    assert announced(effects, IdentityDropped) == [IdentityDropped()]
+    assert not [effect for effect in effects if isinstance(effect, Halt)]
+
+
+def test_a_promise_tells_the_elector_whom_to_leave_its_time(follower: ReplicaNode) -> None:
+    """R3: the promise, a VIEW_INSTALL and a repeated STATE_EXCHANGE of that epoch."""
+    for said in (
+        follower.hears(C, StateExchange(epoch(2, C), None)),
+        follower.hears(C, StateExchange(epoch(2, C), None)),
+        follower.hears(C, ViewInstall(view(2, C, B, base=5), (), None, history_of(5).log.digest())),
+    ):
+        assert announced(said, CandidateHeard) == [CandidateHeard(epoch(2, C))]
+    assert not announced(follower.hears(A, StateExchange(epoch(1), None)), CandidateHeard)
+
+
+def test_what_a_replica_knows_of_views_is_announced_whenever_it_changes() -> None:
+    node = ReplicaNode(B)
+    first = view(1, A, B)
+    assert announced(node.accepts(first), ViewsKnown) == [ViewsKnown(None, (first,))]
+    beat = Heartbeat(epoch(1), 0, 0, (A, B))
+    assert announced(node.hears(A, beat), ViewsKnown) == [ViewsKnown(first, ())]
+    later = ViewInstall(view(3, C, B), (view(2, A, C),), first, EMPTY_LOG)
+    assert announced(node.hears(C, later), ViewsKnown) == [ViewsKnown(first, (view(2, A, C), view(3, C, B)))]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from logstream.core.effects import Multicast, Send, Unicast
-from logstream.core.events import LinkDown
+from logstream.core.effects import Announce, Multicast, Send, Unicast
+from logstream.core.events import LinkDown, LinkUp
 from logstream.core.replica.vocabulary import (
     Beat,
     DecisionCommitted,
@@ -15,6 +15,8 @@ from logstream.core.replica.vocabulary import (
     IdentityDropped,
     Introduce,
     LearnFrom,
+    Promised,
+    RangeMoved,
     Resume,
     StepAside,
     SteppedAside,
@@ -31,6 +33,7 @@ from logstream.protocol.messages import (
     Nack,
     Replicate,
     StateExchange,
+    ViewInstall,
 )
 from tests.core.builders import A, B, C, announced, append, batch, entries_of, epoch, history_of, sent, view
 from tests.core.replica_node import ReplicaNode
@@ -88,7 +91,7 @@ def test_a_learner_hands_on_what_is_committed_as_soon_as_a_view_admits_it(source
     node.accepts(view(2, A, B, base=10), base)
     effects = node.hears(A, Heartbeat(epoch(2), 10, 10, (A, B)))
     assert len(announced(effects, DecisionCommitted)) == 1
-    assert node.core.applied == 10
+    assert node.core.applying.applied == 10
 
 
 def test_a_commit_of_another_leader_does_not_seal_what_was_staged_from_an_older_one(source: list[Entry]) -> None:
@@ -125,9 +128,26 @@ def test_a_base_is_served_from_the_stage_while_it_is_longer_than_the_own_log(sou
     node, base = ReplicaNode(A), history_of(10).log.digest()
     node.told(Gather(epoch(2), B, base))
     gathered = node.hears(B, CatchUp(epoch(2), 0, tuple(source), base))
-    assert announced(gathered, Gathered) == [Gathered(epoch(2))]
+    assert announced(gathered, Gathered) == [Gathered(epoch(2), base)]
     effects = node.hears(C, Learn(epoch(2), EMPTY_LOG))
-    assert effects == [Send(C, CatchUp(epoch(2), 0, tuple(source), base))]
+    assert effects == [Announce(RangeMoved(epoch(2))), Send(C, CatchUp(epoch(2), 0, tuple(source), base))]
+
+
+def test_a_candidate_reads_the_log_and_not_what_an_earlier_attempt_has_staged(source: list[Entry]) -> None:
+    """R5: it asks for the log that STATE described; a longer stage that is left over would never end the fetch."""
+    node = ReplicaNode(B)
+    node.hears(A, ViewInstall(view(1, A, B, base=20), (), None, history_of(20).log.digest()))
+    node.hears(A, CatchUp(epoch(1), 0, tuple(source), history_of(20).log.digest()))
+    node.hears(C, StateExchange(epoch(2, C), None))
+    [answer] = sent(node.hears(C, Learn(epoch(2, C), EMPTY_LOG)), CatchUp)
+    assert answer.message == CatchUp(epoch(2, C), 0, (), EMPTY_LOG)
+
+
+def test_a_promise_by_view_install_alone_is_announced_too() -> None:
+    """An attempt of one's own ends by it: without the announcement it would go on at a lower epoch."""
+    node = ReplicaNode(B)
+    node.hears(B, StateExchange(epoch(2, B), None))
+    assert announced(node.accepts(view(3, A, B)), Promised) == [Promised(epoch(3))]
 
 
 # --- peers that break the rules ---
@@ -183,6 +203,8 @@ def test_what_was_under_way_on_a_lost_link_is_sent_again(leader: ReplicaNode) ->
     leader.creates_topic(1)
     assert len(sent(leader.flushed(), Replicate)) == 1
     leader.told(LinkDown(B, False, leader.now))
+    assert not sent(leader.flushed(), Replicate)
+    leader.told(LinkUp(B, leader.now))
     again = sent(leader.flushed(), Replicate)
     assert [len(one.message.entries) for one in again] == [1]  # type: ignore[union-attr]
 

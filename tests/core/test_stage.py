@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logstream.core.replica.history import History
-from logstream.core.replica.leadership import catch_up
+from logstream.core.replica.learning import catch_up
 from logstream.core.replica.log import common_prefix
 from logstream.core.replica.stage import Stage
 from logstream.protocol.errors import RemoteProtocolError

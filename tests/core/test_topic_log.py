@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logstream.core.effects import Announce, Effect
-from logstream.core.replica.vocabulary import Committed, DecisionCommitted
+from logstream.core.replica.vocabulary import Committed, DecisionCommitted, PartitionTrimmed
 from logstream.core.topic_log import CancelRead, Read, ReadDone, TopicLog
 from logstream.core.topics import Topic, TopicClosed, TopicOpened, Topics, fault_in_name
 from logstream.protocol.batches import base_offset_in, header_of
@@ -89,6 +89,66 @@ def test_the_bodies_are_the_objects_of_the_replicated_log() -> None:
 def test_a_gap_in_the_offsets_is_an_error_of_our_own() -> None:
     with pytest.raises(LocalProtocolError):
         log_of().handle(Committed(1, 0, entries_of(history_of(4), 3)))
+
+
+# --- trimming (R22) ---
+
+
+def test_a_read_below_the_start_is_told_where_the_log_starts() -> None:
+    log = log_of(2, 3, 4)
+    assert log.handle(PartitionTrimmed(1, 0, 5)) == []
+    assert answer(log.handle(read(4))) == ReadDone((1, 0), 5, 9, ())
+    done = answer(log.handle(read(5)))
+    assert (done.start, [base_offset_in(one.front) for one in done.batches]) == (5, [5])
+
+
+def test_a_trim_that_says_less_than_an_earlier_one_changes_nothing() -> None:
+    log = log_of(2, 3, 4)
+    log.handle(PartitionTrimmed(1, 0, 5))
+    log.handle(PartitionTrimmed(1, 0, 2))
+    assert (log.start, log.end) == (5, 9)
+
+
+def test_a_log_that_is_trimmed_to_its_end_goes_on_from_there() -> None:
+    history = history_of(3)
+    log = log_of(1, 1)
+    log.handle(PartitionTrimmed(1, 0, 2))
+    assert (log.start, log.end) == (2, 2)
+    log.handle(Committed(1, 0, (append(history, epoch(1), batch(3)),)))
+    assert answer(log.handle(read(2))).batches != ()
+
+
+def test_whoever_waits_at_the_end_is_told_when_a_checkpoint_starts_above_it() -> None:
+    log = log_of(1)
+    log.handle(read(1))
+    assert answer(log.handle(PartitionTrimmed(1, 0, 50))) == ReadDone((1, 0), 50, 50, ())
+
+
+def test_batches_that_came_trimmed_are_below_the_start() -> None:
+    history = history_of(1)
+    for _ in range(4):
+        append(history, epoch(1), batch(2))
+    history.log.drop_bodies([2, 3, 4])
+    log = TopicLog(1, 0)
+    log.handle(Committed(1, 0, entries_of(history, 2)))
+    assert (log.start, log.end) == (6, 8)
+    assert answer(log.handle(read(0))).batches == ()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=20), st.lists(st.integers(0, 20), max_size=5))
+def test_a_trimmed_log_holds_what_its_batches_from_the_start_on_say(records: list[int], trims: list[int]) -> None:
+    log, ends = log_of(*records), [sum(records[: at + 1]) for at in range(len(records))]
+    start = 0
+    for trim in trims:
+        start = max(start, ends[trim % len(ends)])
+        log.handle(PartitionTrimmed(1, 0, ends[trim % len(ends)]))
+    done = answer(log.handle(read(start, wait=False)))
+    assert (done.start, done.end) == (start, sum(records))
+    assert [base_offset_in(one.front) for one in done.batches] == [end for end in [0, *ends[:-1]] if end >= start]
+
+
+# --- the registry ---
 
 
 def test_equal_decisions_make_equal_registries() -> None:

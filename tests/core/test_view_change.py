@@ -8,17 +8,16 @@ from logstream.core.effects import Announce, CancelTimer, Note, SetTimer
 from logstream.core.events import LinkDown
 from logstream.core.replica.vocabulary import (
     Gather,
-    Gathered,
     Promised,
     Resume,
-    ViewInstalled,
 )
-from logstream.core.view_change import (
+from logstream.core.view_vocabulary import (
     AttemptTimedOut,
+    CandidateElected,
+    ChangeFailed,
     CollectTimedOut,
     FoundCluster,
     InstallRepeatDue,
-    RetryDue,
 )
 from logstream.protocol.identity import EMPTY_LOG
 from logstream.protocol.messages import (
@@ -27,7 +26,7 @@ from logstream.protocol.messages import (
     Refuse,
     ViewInstallAck,
 )
-from tests.core.builders import A, B, C, D, announced, epoch, history_of, view
+from tests.core.builders import A, B, C, D, E, announced, epoch, history_of, view
 from tests.core.candidate import Candidate, asked, installs
 
 
@@ -49,7 +48,7 @@ def test_a_founder_asks_itself_and_installs_a_view_of_itself() -> None:
     assert SetTimer(CollectTimedOut(epoch(1)), 0.4) in effects
     effects = a.state(A, None)
     assert announced(effects, Gather) == [Gather(epoch(1), A, EMPTY_LOG)]
-    [(to, install)] = installs(a.told(Gathered(epoch(1)))).items()
+    [(to, install)] = installs(a.gathered()).items()
     assert (to, install.view.members, install.view.leader, install.after) == (A, (A,), A, ())
     assert len(install.view.cluster_id) == 16
     assert a.hears(A, ViewInstallAck(epoch(1))) == [
@@ -89,21 +88,16 @@ def test_a_collect_timer_of_an_earlier_attempt_is_ignored(leader: Candidate) -> 
 
 
 def test_too_few_answers_are_no_quorum_and_time_never_changes_that(leader: Candidate) -> None:
-    """R3: time never weakens this rule; the back-off doubles to one second."""
+    """R3: time never weakens this rule; after NO_QUORUM the candidate is a leaderless follower again."""
     leader.hears(C, Leave())
-    waits = []
-    for _ in range(5):
+    for n in range(2, 7):
         leader.state(A, view(1, A, B, C))
-        attempt = leader.core.attempt
-        assert attempt is not None
-        effects = leader.due(CollectTimedOut(attempt.epoch))
-        [wait_s] = [one.after_s for one in effects if isinstance(one, SetTimer) and one.timer == RetryDue()]
-        waits.append(wait_s)
+        effects = leader.due(CollectTimedOut(epoch(n)))
         assert not announced(effects, Gather)
         assert [one.text for one in effects if isinstance(one, Note)] == ["NO_QUORUM"]
-        assert asked(leader.due(RetryDue())) == [A, B, C]
-    assert 0.1 <= waits[0] <= 0.2 and 0.2 <= waits[1] <= 0.4
-    assert all(0.5 <= wait_s <= 1.0 for wait_s in waits[3:])
+        assert announced(effects, ChangeFailed) == [ChangeFailed(epoch(n))]
+        assert (leader.core.attempt, leader.core.leads, leader.core.missing) == (None, False, (B, C))
+        assert asked(leader.told(CandidateElected())) == [A, B, C]
 
 
 def test_the_answers_must_be_enough_for_every_attempted_view_too(leader: Candidate) -> None:
@@ -115,6 +109,17 @@ def test_the_answers_must_be_enough_for_every_attempted_view_too(leader: Candida
     leader.state(C, view(1, A, B, C))
     effects = leader.due(CollectTimedOut(epoch(2)))
     assert not announced(effects, Gather)  # C alone is half of {C, D} and not the highest of them
+
+
+def test_remembering_only_the_newest_attempt_is_not_enough(leader: Candidate) -> None:
+    """R3: enough for every view in Q. All who answer are most of the newest attempt, but not of the one before it."""
+    leader.hears(C, Leave())
+    attempts = (view(2, C, D, E), view(3, A, B, C))
+    for member in (A, B, C):
+        leader.state(member, view(1, A, B, C), attempted=attempts)
+    effects = leader.due(CollectTimedOut(epoch(2)))
+    assert announced(effects, ChangeFailed) and not announced(effects, Gather)
+    assert leader.core.missing == (D, E)
 
 
 def test_members_of_a_revealed_view_are_asked_too(leader: Candidate) -> None:
@@ -158,7 +163,7 @@ def test_view_install_goes_to_responders_and_members_and_is_repeated_until_acked
     leader.hears(C, Leave())
     for member in (A, B, C):
         leader.state(member, view(1, A, B, C))
-    effects = leader.told(Gathered(epoch(2)))
+    effects = leader.gathered()
     assert list(installs(effects)) == [A, B, C]
     assert SetTimer(InstallRepeatDue(epoch(2)), 0.15) in effects
     leader.hears(A, ViewInstallAck(epoch(2)))
@@ -169,7 +174,7 @@ def test_a_view_is_installed_by_enough_of_the_old_and_most_of_the_new_members(le
     leader.hears(C, Leave())
     for member in (A, B, C):
         leader.state(member, view(1, A, B, C))
-    leader.told(Gathered(epoch(2)))
+    leader.gathered()
     assert not announced(leader.hears(A, ViewInstallAck(epoch(2))), Resume)
     # C's ack counts for the old view, not for the majority of the new one
     assert not announced(leader.hears(C, ViewInstallAck(epoch(2))), Resume)
@@ -180,7 +185,7 @@ def test_an_ack_of_an_earlier_attempt_counts_for_nothing(leader: Candidate) -> N
     leader.hears(C, Leave())
     for member in (A, B, C):
         leader.state(member, view(1, A, B, C))
-    leader.told(Gathered(epoch(2)))
+    leader.gathered()
     assert leader.hears(B, ViewInstallAck(epoch(1))) == []
 
 
@@ -207,13 +212,13 @@ def test_a_hello_that_answers_a_late_heartbeat_during_a_change_starts_no_second_
     leader.hears(C, Leave())
     leader.hears(B, Hello(epoch(2), epoch(1)))
     leader.installs()
-    assert asked(leader.told(ViewInstalled(view(2, A, B), leads=True))) == []
+    assert asked(leader.is_in(view(2, A, B))) == []
 
 
 def test_a_member_that_missed_the_installation_gets_it_again(leader: Candidate) -> None:
     leader.hears(C, Leave())
     leader.installs()
-    leader.told(ViewInstalled(view(2, A, B), leads=True))
+    leader.is_in(view(2, A, B))
     assert list(installs(leader.hears(B, Hello(epoch(2), epoch(1))))) == [B]
 
 

@@ -60,6 +60,7 @@ def test_every_setting_that_a_page_names_exists(page: Path) -> None:
     keys = {key for section in SECTIONS.values() for key in section.fields_by_key()}
     assigned = [words.split(" = ")[0] for words in quoted(page) if re.fullmatch(r"[a-z_]+ = \w+", words)]
     timed = [word for word in quoted(page) if re.fullmatch(r"[a-z_]+_(s|max|nodes|port)", word)]
+    keys |= set(re.findall(r"^\| `(\w+)` \|", PAGE_OF_STATUS, re.MULTILINE))
     assert [key for key in assigned + timed if key not in keys] == []
 
 

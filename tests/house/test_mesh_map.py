@@ -19,15 +19,21 @@ from logstream.protocol import messages as wire
 from tests.house.source_tree import Function, Module, functions, program
 
 # What concerns a single topic partition is told to that partition's log and is not on the map.
-BY_PARTITION = {vocabulary.Committed, topic_log.Read, topic_log.CancelRead}
+BY_PARTITION = {vocabulary.Committed, vocabulary.PartitionTrimmed, topic_log.Read, topic_log.CancelRead}
 SEATS: dict[Seat, tuple[str, ...]] = {
     Seat.CARETAKER: ("actors.caretaker",),
     Seat.REPLICA: ("logstream.core.replica",),
-    Seat.VIEW_MANAGER: ("logstream.core.view_change", "logstream.core.attempt"),
+    Seat.VIEW_MANAGER: (
+        "logstream.core.view_change",
+        "logstream.core.attempt",
+        "logstream.core.wishes",
+        "logstream.core.view_vocabulary",
+    ),
     Seat.TOPICS: ("logstream.core.topics",),
     Seat.STREAM_ASSIGNER: ("logstream.core.stream_assigner",),
     Seat.CLIENT_GATEWAY: ("logstream.core.gateway", "actors.client_gateway"),
-    Seat.FAILURE_DETECTOR: ("logstream.core.failure_detector",),
+    Seat.ELECTOR: ("logstream.core.election",),
+    Seat.FAILURE_DETECTOR: ("logstream.core.failure_detector", "logstream.core.phi"),
     Seat.HEARTBEAT_SENDER: ("logstream.core.heartbeat_sender",),
     Seat.TCP: ("transport.tcp", "transport.tcp_link", "transport.tcp_connection"),
     Seat.DISCOVERY: ("logstream.core.discovery",),

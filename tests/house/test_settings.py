@@ -95,7 +95,8 @@ def test_a_flag_that_was_not_given_changes_nothing() -> None:
         ({"LEADER_ADDRESS": "10.0.0.1:8001"}, "client", "bootstrap", "10.0.0.1:8001"),
         ({"FOLLOWER_HB_INTERVAL": "0.5"}, "shared", "heartbeat_s", 0.5),
         ({"FOLLOWER_HB_INTERVAL": "0.5", "BROKER_HB_INTERVAL": "0.75"}, "shared", "heartbeat_s", 0.75),
-        ({"FAILURE_TIMEOUT": "3"}, "shared", "fail_s", 3.0),
+        ({"FAILURE_TIMEOUT": "3"}, "shared", "failure_timeout_s", 3.0),
+        ({"MAX_RECORDS_PER_TOPIC": "5000"}, "shared", "retention_records", 5000),
         ({"LOGSTREAM_CLUSTER_NAME": "lab"}, "shared", "cluster", "lab"),
         ({"LOGSTREAM_CLUSTER_RECORD_MAX": "1m"}, "shared", "record_max", 1 << 20),
     ],
@@ -130,7 +131,7 @@ MISTAKES = {
     "[node]\nmulticast_group = 10.0.0.1\n": (
         "line 2: multicast_group = '10.0.0.1': a multicast group is an IPv4 address from 224.0.0.0 to 239.255.255.255"
     ),
-    "[cluster]\nheartbeat_s = 2\n": "line 2: fail_s (1.6) must be above heartbeat_s (2)",
+    "[cluster]\nheartbeat_s = 20\n": "line 2: failure_timeout_s (15) must be above heartbeat_s (20)",
 }
 
 

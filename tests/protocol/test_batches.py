@@ -104,3 +104,12 @@ def test_a_count_of_records_that_cannot_be_is_found(delta: int, records: int) ->
 def test_a_split_batch_is_the_batch() -> None:
     assert batches.split(BATCH.front + BATCH.body) == BATCH
     assert BATCH.size == FRONT_SIZE + len(BATCH.body)
+
+
+def test_what_is_left_of_a_trimmed_batch_is_known_as_such_and_refused_from_a_producer() -> None:
+    left = batches.trimmed(BATCH.body)
+    assert (batches.is_trimmed(left), batches.is_trimmed(BATCH.body)) == (True, False)
+    assert batches.header_of(left) == batches.header_of(BATCH.body)
+    assert batches.end_offset_of(batches.make_front(7, 1, left, 0), left) == 10
+    with pytest.raises(RemoteProtocolError, match="says 3 records and holds none"):
+        batches.check(Batch(batches.make_front(0, 0, left, batches.crc_of(left)), left))

@@ -33,14 +33,19 @@ from logstream.protocol.messages import (
     Leave,
     Message,
     Nack,
+    PartitionRow,
     Produce,
     ProduceResponse,
+    ProducerRow,
     Replicate,
     ReplicateAck,
+    Snapshot,
     StateExchange,
     TopicCreated,
     TopicDeleted,
     TopicMetadata,
+    TopicRow,
+    Trimmed,
 )
 
 COUNT = st.integers(0, 2**63 - 1)
@@ -58,6 +63,11 @@ NOT_A_COUNT: dict[tuple[type[Any], str], st.SearchStrategy[Any]] = {
     (TopicMetadata, "ends"): st.lists(SIGNED, max_size=3).map(tuple),
     (CreateTopic, "partitions"): SIGNED,
     (TopicCreated, "partitions"): PARTITION,
+    (Trimmed, "partition"): PARTITION,
+    (TopicRow, "partitions"): PARTITION,
+    (PartitionRow, "partition"): PARTITION,
+    (ProducerRow, "partition"): PARTITION,
+    (Snapshot, "chain"): CHAIN,
     (Produce, "partition"): PARTITION,
     (ProduceResponse, "offset"): SIGNED,
     (FetchFrom, "partition"): PARTITION,
@@ -268,7 +278,7 @@ def test_another_protocol_version_is_refused_by_its_number() -> None:
 
 def test_a_message_of_a_later_version_is_refused() -> None:
     assert "that this version knows" in refused(framed(header_for()))
-    later = header_for().SerializeToString() + bytes([0xC2, 0x02, 0x00])  # field 40: probe
+    later = header_for().SerializeToString() + bytes([0xE2, 0x02, 0x00])  # field 44
     assert "that this version knows" in refused(struct.pack("!I", len(later)) + later)
 
 
@@ -371,12 +381,12 @@ def test_a_decision_has_the_same_bytes_for_ever() -> None:
 @settings(max_examples=200, deadline=None)
 def test_a_body_without_a_decision_is_refused(body: bytes) -> None:
     try:
-        assert isinstance(decode_decision(body), TopicCreated | TopicDeleted)
+        assert isinstance(decode_decision(body), TopicCreated | TopicDeleted | Trimmed)
     except RemoteProtocolError as error:
         assert str(error)
 
 
-@pytest.mark.parametrize("body", [b"", b"\xff", b"\x1a\x00"])
+@pytest.mark.parametrize("body", [b"", b"\xff", b"\x22\x00"])
 def test_nothing_noise_and_later_decisions_are_refused(body: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
         decode_decision(body)

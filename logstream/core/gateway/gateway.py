@@ -37,7 +37,8 @@ from logstream.core.replica.vocabulary import (
 )
 from logstream.core.stream_assigner import RingChanged
 from logstream.core.topic_log import ReadDone
-from logstream.core.topics import PARTITIONS_MAX, TopicClosed, TopicOpened, fault_in_name
+from logstream.core.topics import PARTITIONS_MAX, RegistryCurrent, TopicClosed, TopicOpened, fault_in_name
+from logstream.core.view_vocabulary import ForceView, TransferLeadership
 from logstream.protocol import messages as wire
 from logstream.protocol.batches import BatchHeader, check, header_of
 from logstream.protocol.errors import ErrorCode, LocalProtocolError, RemoteProtocolError
@@ -90,6 +91,7 @@ class Gateway:
         self._last_request = 0
         self._now = 0.0
         self._looking = False
+        self._knows_all = False  # leads, and has applied the base of its view: a topic not known here does not exist
 
     def handle(self, event: object) -> list[Effect]:
         """One event; raises RemoteProtocolError for what no client may say."""
@@ -130,6 +132,8 @@ class Gateway:
                 effects = self._end_polls() + self._look_later()
             case LinkDown(member=member):
                 effects = self._lost(lambda pending: pending.forwarded_to == member, f"the link to {member} is lost")
+            case RegistryCurrent(epoch=epoch):
+                self._knows_all = self.leads and self.view is not None and self.view.epoch == epoch
             case RingChanged(ring=ring):
                 self.catalog.ring = ring
                 ended, over = self.polls.judge_again(self._fault_of_fetch)
@@ -178,6 +182,10 @@ class Gateway:
                 return self._delete(asker, message, since)
             case wire.StatusRequest():
                 return [Announce(StatusAsked(self._ask(asker, message)))]
+            case wire.ChangeLeader():
+                return self._change_leader(asker, message, since)
+            case wire.ForceView():
+                return self._force_view(asker, message)
 
     # --- produce ---
 
@@ -281,6 +289,8 @@ class Gateway:
                 return self.sessions.answer(asker, self._metadata_response(metadata, ()))
             return self._forward(asker, metadata)
         missing = [name for name in metadata.topics if name not in self.catalog.by_name and not fault_in_name(name)]
+        if missing and not self._knows_all and self._now - since < HELD_S / 2:
+            return self._hold(asker, metadata, since, "the new leader does not know all topics yet")
         if missing and metadata.create and self._settings.auto_create:
             return self._create_missing(asker, metadata, since, missing)
         effects, request = self.catalog.measure(self._ask(asker, metadata), metadata.topics)
@@ -353,6 +363,32 @@ class Gateway:
         request = self._ask(asker, delete)
         return [Announce(ProposeDecision(request, wire.TopicDeleted(topic.topic_id, topic.name), self._now))]
 
+    # --- what the rules leave to a person ---
+
+    def _change_leader(self, asker: Asker, change: wire.ChangeLeader, since: float) -> list[Effect]:
+        if not self._ready or self.view is None:
+            return self._hold(asker, change, since, self._why_not_ready())
+        if not self.leads:
+            return self._forward(asker, change)
+        if self.view.member(change.node_id) is None:
+            names = ", ".join(member.node_id for member in self.view.members)
+            text = f"there is no member {change.node_id!r}, the members are {names}"
+            return self.sessions.answer(asker, wire.AdminResponse(ErrorCode.INVALID_REQUEST, text))
+        answer = self.sessions.answer(asker, wire.AdminResponse(ErrorCode.NONE))
+        return [*answer, Announce(TransferLeadership(change.node_id))]
+
+    def _force_view(self, asker: Asker, force: wire.ForceView) -> list[Effect]:
+        fault = ""
+        if not force.accept_data_loss:
+            fault = "a forced view may lose acknowledged records: say that you accept it"
+        elif self._ready:
+            fault = "this cluster has a leader, there is nothing to force"
+        elif self.view is None:
+            fault = "this broker has not been in a view, ask one that has"
+        if fault:
+            return self.sessions.answer(asker, wire.AdminResponse(ErrorCode.INVALID_REQUEST, fault))
+        return [*self.sessions.answer(asker, wire.AdminResponse(ErrorCode.NONE)), Announce(ForceView())]
+
     # --- requests under way ---
 
     def _ask(self, asker: Asker, message: wire.ClientRequest, forwarded_to: Member | None = None) -> int:
@@ -402,6 +438,10 @@ class Gateway:
         pending = self._pending.pop(rejected.request, None)
         if pending is None:
             return []
+        if (
+            pending.creates and rejected.error is ErrorCode.TOPIC_EXISTS
+        ):  # in the log, not committed yet: held till then
+            return []
         if pending.creates:  # a topic that could not be created: its asker is held
             self._creating.clear()
             self._uncreated = (rejected.text, self._now) if rejected.error is ErrorCode.RETRY else ("", self._now)
@@ -411,6 +451,8 @@ class Gateway:
     def _no(self, asker: Asker, error: ErrorCode, text: str, message: wire.ClientRequest | None = None) -> list[Effect]:
         if isinstance(message, wire.CreateTopic | wire.DeleteTopic):
             return self.sessions.answer(asker, wire.TopicResponse(error, text))
+        if isinstance(message, wire.ChangeLeader | wire.ForceView):
+            return self.sessions.answer(asker, wire.AdminResponse(error, text))
         if isinstance(message, wire.Metadata):
             return self.sessions.answer(asker, self._metadata_response(message, ()))
         if isinstance(message, wire.Fetch):
@@ -430,6 +472,7 @@ class Gateway:
 
     def _view_installed(self, view: View, leads: bool) -> list[Effect]:
         self.view, self.leads, self.active = view, leads, True
+        self._knows_all = leads and view.base == 0
         self._creating.clear()
         return self._lost(
             lambda pending: pending.forwarded_to is not None and pending.forwarded_to != view.leader,
@@ -455,7 +498,7 @@ class Gateway:
     def _hold_unknown(self, asker: Asker, message: wire.ClientRequest, since: float) -> list[Effect]:
         """The topic may have been created a moment ago: a follower waits until it must have heard of it."""
         name = message.topic if isinstance(message, wire.Produce) else ""
-        if self.leads or self._now - since >= LOOK_S * 5:
+        if self._knows_all or self._now - since >= LOOK_S * 5:
             return self._no(asker, ErrorCode.UNKNOWN_TOPIC, f"there is no topic {name!r} with this id", message)
         return self._hold(asker, message, since, "the topic is not known here yet")
 

@@ -56,6 +56,15 @@ class Followership:
         self._heard(beat.last, beat.commit, via, at)
         return self._mind_the_gap()
 
+    def take_over(self, history: History) -> None:
+        """The log now starts from a checkpoint of the leader's; what was held back may continue it."""
+        self._history = history
+        for gseq in list(self.holdback):
+            if gseq <= history.end:
+                self.holdback.take(gseq)
+        for entry in self.holdback.ready(history.end):
+            history.follow(entry)
+
     def ack(self, at: float) -> ReplicateAck:
         """Everything up to here is stored; only what is contiguous counts."""
         hears = self._multicast_at is not None and at - self._multicast_at < self._hearing_s

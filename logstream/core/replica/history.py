@@ -1,67 +1,88 @@
 """A log together with everything that follows from it: next offsets, known producers, topics.
 
-These tables change only when an entry is appended, so equal logs mean equal tables. Each append above
-the commit keeps what is needed to take it back; installing a view truncates to the common prefix and
-replays only what lies above it. What is committed is never taken back (I17).
+    checkpoint (tables at start - 1) | entries start ... commit ... end | tables at end
+
+The tables change only when an entry is appended, so equal logs mean equal tables. Each append above the
+commit keeps what is needed to take it back; installing a view truncates to the common prefix and replays
+only what lies above it. What is committed is never taken back (I17). When the head of the log is cut,
+what was cut is applied to the tables of the checkpoint, so that they stand for it exactly (R22).
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import KeysView
 from typing import NamedTuple
 
 from logstream.core.replica.chain import next_chain
-from logstream.core.replica.dedup import Change, Dedup
+from logstream.core.replica.dedup import Dedup
 from logstream.core.replica.log import Log
+from logstream.core.replica.tables import Slot, Tables, Undo, kind_of
 from logstream.protocol import codec
 from logstream.protocol.batches import (
-    NO_PRODUCER,
     Batch,
     BatchHeader,
     base_offset_in,
     crc_in,
     crc_of,
     header_of,
+    is_trimmed,
     make_front,
 )
 from logstream.protocol.errors import LocalProtocolError, RemoteProtocolError
 from logstream.protocol.identity import Epoch
-from logstream.protocol.messages import Decision, Entry, EntryKind, TopicCreated, TopicDeleted
-
-Slot = tuple[int, int]  # topic id, partition
-
-_KINDS: dict[type, EntryKind] = {TopicCreated: EntryKind.CREATE_TOPIC, TopicDeleted: EntryKind.DELETE_TOPIC}
+from logstream.protocol.messages import Decision, Entry, EntryKind
 
 
-class _Undo(NamedTuple):
-    """How to take back what one entry did."""
+class Checkpoint(NamedTuple):
+    """What stands for the entries up to a gseq, none of which holds records any more."""
 
-    offset: tuple[Slot, int | None] | None = None  # the next offset before it
-    producer: Change | None = None
-    created: str | None = None  # a topic that it made
-    deleted: tuple[str, int] | None = None  # a topic that it removed
+    gseq: int
+    chain: int  # chain(gseq)
+    epoch: Epoch  # of entry gseq
+    tables: Tables
 
 
 class History:
     """The log of one member with its tables; `commit` is the highest gseq that is never taken back."""
 
-    def __init__(self) -> None:
-        self.log = Log()
-        self.dedup = Dedup()
-        self.topics: dict[str, int] = {}  # name -> topic id
-        self.topic_ids: set[int] = set()  # the same topics
-        self.commit = 0
-        self._next_offset: dict[Slot, int] = {}
-        self._undo: deque[_Undo] = deque()  # of the entries commit + 1 to log.end
+    def __init__(self, after: Checkpoint | None = None) -> None:
+        """An empty history, or one that starts from a checkpoint, whose tables are now its own."""
+        self.log = Log() if after is None else Log(after.gseq, after.chain, after.epoch)
+        self.commit = self.log.end
+        self._head = Tables() if after is None else after.tables
+        self._tables = self._head.fork()
+        self._head_is_shared = False  # with a fork: copied before it changes
+        self._undo: deque[Undo] = deque()  # of the entries commit + 1 to log.end
 
     @property
     def end(self) -> int:
         """The last gseq held."""
         return self.log.end
 
+    @property
+    def dedup(self) -> Dedup:
+        """The known producers, as of the end."""
+        return self._tables.dedup
+
+    @property
+    def topics(self) -> dict[str, int]:
+        """Topic ids by name, as of the end."""
+        return self._tables.topics
+
+    @property
+    def topic_ids(self) -> KeysView[int]:
+        """The ids of the same topics."""
+        return self._tables.registry.keys()
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """What stands for the entries that are cut; not to be changed."""
+        return Checkpoint(self.log.start - 1, self.log.chain_at(self.log.start - 1), self.log.epoch_before, self._head)
+
     def next_offset(self, slot: Slot) -> int:
         """The offset that the next record of this partition gets."""
-        return self._next_offset.get(slot, 0)
+        return self._tables.next_offset(slot)
 
     # --- sequencing: by the leader alone ---
 
@@ -72,7 +93,7 @@ class History:
 
     def sequence_decision(self, epoch: Epoch, decision: Decision) -> Entry:
         """Give a decision its place in the log, and append it."""
-        return self._sequence(epoch, _KINDS[type(decision)], (0, 0), b"", codec.encode_decision(decision), None)
+        return self._sequence(epoch, kind_of(decision), (0, 0), b"", codec.encode_decision(decision), None)
 
     def _sequence(
         self, epoch: Epoch, kind: EntryKind, slot: Slot, front: bytes, body: bytes, header: BatchHeader | None
@@ -86,7 +107,7 @@ class History:
     # --- following ---
 
     def follow(self, entry: Entry) -> None:
-        """Append an entry that another member sequenced.
+        """Append an entry that another member sequenced; a batch may be trimmed.
 
         Raises RemoteProtocolError if its chain or its CRC does not fit, or if its offset is not the next one.
         """
@@ -97,40 +118,23 @@ class History:
         header = None
         if entry.kind is EntryKind.BATCH:
             header = header_of(entry.body)
-            if crc_in(entry.front) != crc_of(entry.body):
+            if not is_trimmed(entry.body) and crc_in(entry.front) != crc_of(entry.body):
                 raise RemoteProtocolError(f"entry {entry.gseq} does not match its CRC")
             if base_offset_in(entry.front) != self.next_offset(slot):
                 raise RemoteProtocolError(f"entry {entry.gseq} leaves a gap in the offsets of its partition")  # I9
         self._append(entry, header)
 
     def _append(self, entry: Entry, header: BatchHeader | None) -> None:
-        decision = codec.decode_decision(entry.body) if header is None else None  # may raise: before anything changes
-        self.log.append(entry)
         if header is not None:
-            self._undo.append(self._apply_batch(entry, header))
-        elif decision is not None:
-            self._undo.append(self._apply_decision(entry.gseq, decision))
+            self.log.append(entry)
+            self._undo.append(self._tables.apply_batch(entry, header))
+            return
+        decision = codec.decode_decision(entry.body)  # may raise: before anything changes
+        self._tables.check(decision)
+        self.log.append(entry)
+        self._undo.append(self._tables.apply_decision(entry.gseq, decision))
 
-    def _apply_batch(self, entry: Entry, header: BatchHeader) -> _Undo:
-        slot = (entry.topic_id, entry.partition)
-        offset = base_offset_in(entry.front)
-        before = self._next_offset.get(slot)
-        self._next_offset[slot] = offset + header.records
-        change = None
-        if header.producer_id != NO_PRODUCER:
-            change = self.dedup.apply((header.producer_id, *slot), header, offset, entry.gseq)
-        return _Undo(offset=(slot, before), producer=change)
-
-    def _apply_decision(self, gseq: int, decision: Decision) -> _Undo:
-        if isinstance(decision, TopicCreated):
-            self.topics[decision.name] = gseq
-            self.topic_ids.add(gseq)
-            return _Undo(created=decision.name)
-        del self.topics[decision.name]
-        self.topic_ids.discard(decision.topic_id)
-        return _Undo(deleted=(decision.name, decision.topic_id))
-
-    # --- commit, truncation, forks ---
+    # --- commit, truncation, forks, the head ---
 
     def commit_to(self, gseq: int) -> None:
         """Everything up to gseq is committed; commit never decreases (I2)."""
@@ -142,28 +146,8 @@ class History:
         """Take back every entry above gseq `after`. Raises LocalProtocolError below the commit (I17)."""
         if after < self.commit:
             raise LocalProtocolError(f"entries up to {self.commit} are committed and cannot be cut at {after}")
-        producers: list[Change] = []
-        for _ in range(self.log.end - after):
-            undo = self._undo.pop()
-            if undo.producer is not None:
-                producers.append(undo.producer)
-            self._take_back(undo)
-        self.dedup.take_back(producers[::-1])
+        self._tables.take_back([self._undo.pop() for _ in range(self.log.end - after)])
         self.log.truncate(after)
-
-    def _take_back(self, undo: _Undo) -> None:
-        if undo.offset is not None:
-            slot, before = undo.offset
-            if before is None:
-                del self._next_offset[slot]
-            else:
-                self._next_offset[slot] = before
-        if undo.created is not None:
-            self.topic_ids.discard(self.topics.pop(undo.created))
-        if undo.deleted is not None:
-            name, topic_id = undo.deleted
-            self.topics[name] = topic_id
-            self.topic_ids.add(topic_id)
 
     def fork(self, after: int) -> History:
         """Another history that is equal up to gseq `after` and may then differ (a learner's stage).
@@ -173,8 +157,22 @@ class History:
         other = History()
         if after < self.commit:
             return other
-        other.log, other.dedup, other.topics = self.log.fork(), self.dedup.fork(), dict(self.topics)
-        other.topic_ids = set(self.topic_ids)
-        other.commit, other._next_offset, other._undo = self.commit, dict(self._next_offset), self._undo.copy()
+        other.log, other._tables, other.commit = self.log.fork(), self._tables.fork(), self.commit
+        other._head, other._undo = self._head, self._undo.copy()
+        other._head_is_shared = self._head_is_shared = True
         other.truncate(after)
         return other
+
+    def cut_head(self, to: int) -> None:
+        """Let the checkpoint stand for the entries up to `to`.
+
+        Raises LocalProtocolError if one of them is not committed, or is a batch that is not trimmed.
+        """
+        if to > self.commit:
+            raise LocalProtocolError(f"entry {to} is not committed, its log cannot be cut there")
+        cut = [self.log.entry(gseq) for gseq in range(self.log.start, to + 1)]
+        self.log.cut_head(to)
+        if self._head_is_shared:
+            self._head, self._head_is_shared = self._head.fork(), False
+        for entry in cut:
+            self._head.apply(entry, header_of(entry.body) if entry.kind is EntryKind.BATCH else None)

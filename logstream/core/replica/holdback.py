@@ -25,6 +25,10 @@ class Holdback:
     def __len__(self) -> int:
         return len(self._held)
 
+    def __iter__(self) -> Iterator[int]:
+        """The gseqs that are held."""
+        return iter(self._held)
+
     @property
     def room(self) -> int:
         """Bytes that may still come out of order."""

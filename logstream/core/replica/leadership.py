@@ -8,18 +8,22 @@ one message carries whatever one turn brought.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from logstream.core.effects import Announce, Effect, Send
 from logstream.core.quorum import floor_of
 from logstream.core.replica.dedup import Verdict
 from logstream.core.replica.history import History
-from logstream.core.replica.log import common_prefix
-from logstream.core.replica.outflow import SLICE_ENTRIES, TCP_SLICE, Outflow
+from logstream.core.replica.learning import answer_from
+from logstream.core.replica.log import ENTRY_OVERHEAD, common_prefix
+from logstream.core.replica.outflow import Outflow
+from logstream.core.replica.retention import Keep, Retention
 from logstream.core.replica.tally import Tally
+from logstream.core.replica.trimming import Trimming
 from logstream.core.replica.vocabulary import (
     FollowerHeard,
     LearnerCaughtUp,
+    MemberStalled,
     Propose,
     ProposeDecision,
     Rejected,
@@ -27,8 +31,8 @@ from logstream.core.replica.vocabulary import (
 from logstream.core.replica.waiting import Waiter, Waiting
 from logstream.protocol.batches import NO_PRODUCER
 from logstream.protocol.errors import ErrorCode, RemoteProtocolError
-from logstream.protocol.identity import NO_EPOCH, Digest, Epoch, Member, View
-from logstream.protocol.messages import CatchUp, Heartbeat, Nack, ReplicateAck, TopicCreated
+from logstream.protocol.identity import Member, View
+from logstream.protocol.messages import Heartbeat, Learn, Nack, ReplicateAck, TopicCreated
 
 CAUGHT_UP_ENTRIES = 1000
 CAUGHT_UP_BYTES = 1 << 20
@@ -42,8 +46,20 @@ class Limits:
     """What bounds a leader."""
 
     memory_max: int  # bytes of the log
+    lease_s: float  # without acks from a majority for so long a leader steps down
     slow_s: float  # how long a producer waits for a commit before it hears why
     expected_nodes: Callable[[], int]  # as set, or as the state folder remembers (Q10)
+    keep: Keep = field(default_factory=Keep)  # what a partition may hold (R22)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSettings:
+    """Values that a Replica needs; times in seconds, sizes in bytes."""
+
+    limits: Limits
+    heartbeat_s: float = 0.25
+    nack_s: float = 0.02
+    receive_buffer: int = 1 << 20  # of the multicast socket, as the kernel gave it
 
 
 @dataclass(slots=True)
@@ -62,9 +78,11 @@ class Leadership:
     ) -> None:
         self.view = view
         self.tally = Tally(view)
-        self.outflow = Outflow(view, me, history.log, self.tally)
+        self.outflow = Outflow(view, me, history, self.tally)
+        self.retention = Retention(limits.keep, limits.memory_max, history)
         self.learners: dict[Member, Learner] = {}
         self.beats = 0
+        self.base_applied = False  # said so
         self.beats_above_floor = beats_above_floor  # without a break, in earlier views too (Q10)
         self.other_cluster_at = -CLEAR_S  # when a cluster that holds topics was last heard of
         self._me = me
@@ -73,6 +91,7 @@ class Leadership:
         self._limits = limits
         self._moved_at: float | None = None  # when commit last moved; None: there is nothing to commit
         self._committed = 0
+        self._acked_at: dict[Member, float] = {}
 
     # --- sequencing ---
 
@@ -89,7 +108,11 @@ class Leadership:
                 return []
             if verdict is not Verdict.NEW:
                 return [_rejected(proposal.request, *_VERDICTS[verdict])]
-        refusal = self._refusal(proposal.at, proposal.batch.size)
+        size = proposal.batch.size + ENTRY_OVERHEAD
+        if size > self.retention.room_for:
+            text = f"a batch of {size} bytes can never fit into the memory of this broker (setting memory_max)"
+            return [_rejected(proposal.request, ErrorCode.RECORD_TOO_LARGE, text)]
+        refusal = self._refusal(proposal.at, size)
         if refusal is not None:  # only now: what is in the log already gets its offset, however full the memory is
             return [_rejected(proposal.request, ErrorCode.RETRY, refusal)]
         offset = self._history.next_offset(slot)
@@ -121,11 +144,20 @@ class Leadership:
 
     def _refusal(self, at: float, size: int) -> str | None:
         """Why nothing may be sequenced now, if so."""
-        if self._history.log.bytes + size > self._limits.memory_max:
+        if self._history.log.bytes + size > self.retention.room_for:
+            self.retention.refused(size)
             return "broker memory is full (setting memory_max)"
         if self._history.topics:
             return None
         return self._below_floor(at)
+
+    def trim(self, trimming: Trimming, at: float) -> None:
+        """Sequence what retention decides; full memory is a reason for this, not against it."""
+        decisions = self.retention.decisions(trimming, at)
+        for decision in decisions:
+            self._history.sequence_decision(self.view.epoch, decision)
+        if decisions:
+            self.retention.decided()
 
     def _below_floor(self, at: float) -> str | None:
         """Q10: an empty cluster sequences nothing while it may be the smaller part of a larger one."""
@@ -153,8 +185,10 @@ class Leadership:
         """
         if member not in self.outflow.flows or ack.gseq > self._history.end:
             return []
-        if ack.chain != self._history.log.chain_at(ack.gseq):
+        log = self._history.log
+        if ack.gseq >= log.start - 1 and ack.chain != log.chain_at(ack.gseq):  # below it all is committed anyway
             raise RemoteProtocolError(f"the log of {member} differs from the leader's at or before entry {ack.gseq}")
+        self._acked_at[member] = at
         moved = self.tally.ack(member, ack.gseq)
         self.outflow.acked(member, ack, moved)
         return [Announce(FollowerHeard(member, at))]
@@ -168,12 +202,24 @@ class Leadership:
         return self._committed
 
     def missing(self, nack: Nack, member: Member, commit: int) -> list[Effect]:
-        """Repair what a member misses (R16). Raises RemoteProtocolError for what no log holds."""
-        if nack.first < self._history.log.start:
-            raise RemoteProtocolError(f"{member} misses entry {nack.first}, which is in no log")
+        """Repair what a member misses (R16). Raises RemoteProtocolError for what no log ever held."""
+        if nack.first < 1:
+            raise RemoteProtocolError(f"{member} misses entry {nack.first}, which no log ever held")
         return self.outflow.repair(member, nack.first, nack.last, commit)
 
     # --- heartbeats ---
+
+    def lease_is_over(self, at: float) -> bool:
+        """Has no majority acknowledged anything for the lease (R14)? A lone member needs nobody."""
+        self._acked_at = {member: self._acked_at.get(member, at) for member in self.outflow.flows}
+        fresh = sum(at - acked_at <= self._limits.lease_s for acked_at in self._acked_at.values())
+        return 2 * (fresh + 1) <= len(self.view.members)
+
+    def stalled(self, at: float) -> list[Effect]:
+        """With commit = all, the members that keep everybody waiting for the slow time (R18)."""
+        if self.view.commit != "all" or self._moved_at is None or at - self._moved_at < self._limits.slow_s:
+            return []
+        return [Announce(MemberStalled(member)) for member in self.tally.missing(self._committed + 1)]
 
     def beat(self, serving: tuple[Member, ...], commit: int, at: float) -> list[Effect]:
         """A heartbeat for everybody; who has waited for too long hears why."""
@@ -184,7 +230,7 @@ class Leadership:
         self.beats_above_floor = self.beats_above_floor + 1 if above else 0
         self.learners = still_heard(self.learners, at)
         effects += [Send(member, beat) for member in self.learners]
-        return effects + self._late(at)
+        return effects + self.stalled(at) + self._late(at)
 
     def _late(self, at: float) -> list[Effect]:
         """Where commit has not moved for the slow time, say to those who wait what it waits for."""
@@ -201,16 +247,16 @@ class Leadership:
 
     # --- learners ---
 
-    def teach(self, learner: Member, held: Digest, at: float) -> list[Effect]:
+    def teach(self, learner: Member, learn: Learn, at: float) -> list[Effect]:
         """Send a learner the next slice, and say so when it is close enough to be admitted (R18)."""
         if learner in self.view.members:
             return []
         log = self._history.log
-        common = common_prefix(log.digest(), held)
+        common = common_prefix(log.digest(), learn.digest)
         self.learners[learner] = Learner(common, at)
         effects: list[Effect] = [Announce(FollowerHeard(learner, at))]
-        if common < log.end or held.end > common:
-            effects.append(Send(learner, catch_up(self._history, NO_EPOCH, common, log.end)))
+        if common < log.end or learn.digest.end > common:
+            effects.append(Send(learner, answer_from(self._history, learn)))
         if log.end - common <= CAUGHT_UP_ENTRIES and log.bytes_between(common, log.end) <= CAUGHT_UP_BYTES:
             effects.append(Announce(LearnerCaughtUp(learner, at)))
         return effects
@@ -228,10 +274,9 @@ def still_heard(learners: dict[Member, Learner], at: float) -> dict[Member, Lear
     return {one: learner for one, learner in learners.items() if at - learner.heard_at < LEARNER_SILENT_S}
 
 
-def catch_up(history: History, epoch: Epoch, common: int, last: int) -> CatchUp:
-    """The slice of a history that follows what both hold alike."""
-    entries = history.log.entries(common + 1, last, TCP_SLICE, SLICE_ENTRIES)
-    return CatchUp(epoch, common, entries, history.log.digest())
+def retry(request: int, text: str) -> Effect:
+    """Let whoever waits for this request hear why it should ask again (R11)."""
+    return _rejected(request, ErrorCode.RETRY, text)
 
 
 def _rejected(request: int, error: ErrorCode, text: str) -> Effect:

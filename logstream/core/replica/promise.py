@@ -11,7 +11,8 @@ timer ends it; only an installed leader of the promised epoch does.
 from __future__ import annotations
 
 from logstream.protocol.errors import LocalProtocolError
-from logstream.protocol.identity import NO_EPOCH, Epoch, Member, View
+from logstream.protocol.identity import NO_EPOCH, Digest, Epoch, Member, View
+from logstream.protocol.messages import State
 
 
 class Promise:
@@ -30,6 +31,11 @@ class Promise:
     def leads(self) -> bool:
         """Is this member the leader of its active view?"""
         return self.active is not None and self.active.leader == self.me
+
+    @property
+    def lineage(self) -> Epoch:
+        """The lineage of the view that the log is of."""
+        return self.accepted.lineage if self.accepted is not None else NO_EPOCH
 
     def promise(self, epoch: Epoch) -> bool:
         """Promise to follow nobody below this epoch (R2). False: a higher one is promised already."""
@@ -58,6 +64,10 @@ class Promise:
         self._install(view)
         self.active = view
         return view
+
+    def state(self, digest: Digest) -> State:
+        """What this member says to the candidate that it has promised."""
+        return State(self.promised, self.installed, self.attempted, self.last_view, digest)
 
     def step_down(self) -> None:
         """Leave the active view; only a leader's word brings this member back."""

@@ -5,12 +5,10 @@ Everything that can lose a record happens here, in one place, one message after 
               STATE_EXCHANGE      VIEW_INSTALL          HEARTBEAT, Resume
     any role ---------------> frozen ------------> attempted ------------> follower or leader
 
-A Replica is put together from plain parts: Promise (which view), History (log and its tables), Stage
-(another history being fetched), and while a view is active one of Leadership and Followership. The
-Replica itself only decides which part hears what, fences (R8), and raises commit.
-
-Commit and what is announced of it are two things: `commit` moves at once, the committed entries are
-handed to the topics' logs in slices, so that no turn grows with the length of the log.
+A Replica is put together from plain parts: Promise (which view), History (log and its tables), Learning
+(another history being fetched), Applying (what is handed on of the commit), and while a view is active
+one of Leadership and Followership. The Replica itself only decides which part hears what, fences (R8),
+and raises commit.
 
 Elsewhere: who becomes a candidate and when it has enough answers (view_change), who is alive
 (failure_detector), what clients see (gateway, topic_log).
@@ -20,53 +18,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from logstream.core.effects import Announce, Effect, Halt, Note, Send, SetTimer, Unicast
-from logstream.core.effects import Broadcast as BroadcastEffect
-from logstream.core.events import Due, LinkDown, Received, Via
+from logstream.core.effects import Announce, Effect, Halt, Send, SetTimer
+from logstream.core.events import Due, LinkDown, LinkUp, Received, Via
 from logstream.core.replica import vocabulary as say
+from logstream.core.replica.applying import ApplyDue, Applying
 from logstream.core.replica.followership import Followership, NackDue
+from logstream.core.replica.gathering import Gathering
 from logstream.core.replica.history import History
-from logstream.core.replica.leadership import Leadership, Learner, Limits, catch_up, still_heard
+from logstream.core.replica.introduction import Hellos, cluster_state, introduction
+from logstream.core.replica.leadership import Leadership, Learner, ReplicaSettings, retry, still_heard
+from logstream.core.replica.learning import Fetch, Learning
 from logstream.core.replica.log import common_prefix
 from logstream.core.replica.promise import Promise
-from logstream.core.replica.stage import Stage
+from logstream.core.replica.trimming import TrimDue, Trimming
 from logstream.core.replica.waiting import Waiting
-from logstream.protocol import codec
 from logstream.protocol import messages as wire
-from logstream.protocol.errors import ErrorCode, LocalProtocolError
-from logstream.protocol.identity import NO_EPOCH, Digest, Epoch, Member, View
-
-APPLY_ENTRIES = 1000  # committed entries handed on in one turn
+from logstream.protocol.errors import LocalProtocolError
+from logstream.protocol.identity import NO_EPOCH, Epoch, Member
 
 
 @dataclass(frozen=True, slots=True)
 class FlushDue:
     """The turn's messages are handled: send what has gathered."""
-
-
-@dataclass(frozen=True, slots=True)
-class ApplyDue:
-    """Hand on more committed entries."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicaSettings:
-    """Values that a Replica needs; times in seconds, sizes in bytes."""
-
-    limits: Limits
-    heartbeat_s: float = 0.25
-    nack_s: float = 0.02
-    receive_buffer: int = 1 << 20  # of the multicast socket, as the kernel gave it
-
-
-@dataclass(slots=True)
-class Fetch:
-    """A base that must be held before something can go on."""
-
-    epoch: Epoch
-    source: Member
-    base: Digest
-    install: wire.ViewInstall | None = None  # None: a candidate gathers it
 
 
 class Replica:
@@ -76,21 +49,21 @@ class Replica:
         self.me = me
         self.promise = Promise(me)
         self.history = History()
-        self.stage = Stage()
+        self.learning = Learning()
         self.waiting = Waiting()
         self.leadership: Leadership | None = None
         self.followership: Followership | None = None
-        self.applied = 0  # committed entries up to here were handed on
+        self.applying = Applying()
+        self.trimming = Trimming(self.history, settings.limits.memory_max)
         self.cluster_id = ""
         self._settings = settings
-        self._fetch: Fetch | None = None
-        self._teacher: Member | None = None  # whom this learner learns from
         self._serving: tuple[Member, ...] = ()
-        self._flushing = self._applying = False
-        self._led = NO_EPOCH  # the highest epoch of which an installed leader was heard
-        self._hello_at: dict[Member, float] = {}
+        self._flushing = False
+        self._hellos = Hellos(settings.heartbeat_s)
         self._learners: dict[Member, Learner] = {}  # while nobody leads here
         self._beats_above_floor = 0
+        self._gathering: Gathering | None = None  # while this member is a candidate
+        self.quarantined = 0  # entries that no union could append
 
     @property
     def commit(self) -> int:
@@ -102,19 +75,18 @@ class Replica:
         match event:
             case Received(sender=Member() as sender):
                 return self._hear(event, sender)
-            case say.Propose():
+            case say.Propose() | say.ProposeDecision():
                 return self._propose(event)
             case Due(timer=FlushDue(), at=at):
                 return self._flush(at)
             case Due(timer=ApplyDue()):
-                self._applying = False
-                return self._apply()
+                return self.applying.due(self.history, self.waiting) + self._base_applied()
+            case Due(timer=TrimDue(), at=at):
+                return self.trimming.due(self.applying.applied, at)
             case Due(timer=NackDue()):
                 return self.followership.nack_due() if self.followership else []
             case say.Beat():
                 return self._beat(event)
-            case say.ProposeDecision():
-                return self._propose(event)
             case _:
                 return self._obey(event)
 
@@ -125,7 +97,7 @@ class Replica:
             case say.Resume():
                 return self._lead(event)
             case say.StepAside():
-                return self._step_aside()
+                return self._step_aside(event)
             case say.LearnFrom():
                 return self._learn_from(event)
             case say.Introduce():
@@ -136,13 +108,15 @@ class Replica:
                 return []
             case say.DropIdentity():
                 return [*self._freeze(), Announce(say.IdentityDropped())] if not self.history.topics else []
-            case LinkDown(member=member):
-                return self._link_lost(member)
+            case LinkUp() | LinkDown():
+                return self._link_changed(event)
             case _:
                 raise LocalProtocolError(f"the Replica cannot handle {event!r}")
 
     def _hear(self, received: Received, sender: Member) -> list[Effect]:
-        at = received.at
+        at, homeless = received.at, received.cluster_id and not self.cluster_id
+        if homeless and isinstance(received.message, wire.Heartbeat | wire.Replicate):
+            return [Announce(say.LeaderHeard(sender, at))]  # R20: some cluster's, maybe not the one that we will join
         match received.message:
             case wire.ReplicateAck() as ack:
                 return self._acked(ack, sender, at)
@@ -158,6 +132,8 @@ class Replica:
                 return self._teach(learn, sender, at)
             case wire.CatchUp() as slice_:
                 return self._learn(slice_, sender)
+            case wire.Snapshot() as snapshot:
+                return self._learn(snapshot, sender)
             case wire.StateExchange() as exchange:
                 return self._exchange(exchange, sender)
             case wire.ViewInstall() as install:
@@ -169,7 +145,7 @@ class Replica:
 
     def _propose(self, proposal: say.Propose | say.ProposeDecision) -> list[Effect]:
         if self.leadership is None:
-            return [_retry(proposal.request, "this broker does not lead")]
+            return [retry(proposal.request, "this broker does not lead")]
         if isinstance(proposal, say.Propose):
             effects = self.leadership.propose(proposal)
         else:
@@ -184,13 +160,16 @@ class Replica:
     def _beat(self, beat: say.Beat) -> list[Effect]:
         if self.leadership is None:
             return []
+        if self.leadership.lease_is_over(beat.at):
+            return self._step_down(beat.at)
         effects = self.leadership.beat(beat.serving, self.commit, beat.at)
         self._beats_above_floor = self.leadership.beats_above_floor
-        return effects + self._serve(beat.serving) + self._soon_flush()
+        return effects + self._serve(beat.serving) + self._soon_flush() + self.trimming.wake()
 
     def _flush(self, at: float) -> list[Effect]:
         self._flushing = False
         if self.leadership is not None:
+            self.leadership.trim(self.trimming, at)
             self.leadership.store_own()
             effects = self._commit_to(self.leadership.committed(at))
             return effects + self.leadership.outflow.flush(self.commit, at)
@@ -204,10 +183,10 @@ class Replica:
         self._flushing = True
         return [SetTimer(FlushDue(), 0.0)]
 
-    def _link_lost(self, member: Member) -> list[Effect]:
+    def _link_changed(self, event: LinkUp | LinkDown) -> list[Effect]:
         if self.leadership is None:
             return []
-        self.leadership.outflow.link_lost(member)
+        self.leadership.outflow.link_changed(event)
         return self._soon_flush()
 
     # --- following ---
@@ -222,20 +201,18 @@ class Replica:
     def _heartbeat(self, beat: wire.Heartbeat, sender: Member, via: Via, at: float) -> list[Effect]:
         effects, follower = self._follow(beat.epoch, sender, at)
         if follower is None:
-            self._commit_stage(beat)
+            if beat.epoch > self.promise.last_view:
+                self.learning.commit_stage(beat.epoch, beat.commit)
             return effects
-        effects += follower.heartbeat(beat, via, at) + self._serve(beat.serving)
+        effects += follower.heartbeat(beat, via, at) + self._serve(beat.serving) + self.trimming.wake()
         return effects + self._commit_to(follower.leader_commit) + self._soon_flush()
 
     def _follow(self, epoch: Epoch, sender: Member, at: float) -> tuple[list[Effect], Followership | None]:
         """The fence (R8): only the view that this member promised and accepted is followed (R7)."""
         effects: list[Effect] = []
         accepted = self.promise.accepted
-        if (
-            self.promise.active is None
-            and accepted is not None
-            and (epoch, sender) == (accepted.epoch, accepted.leader)
-        ):
+        offered = accepted is not None and (epoch, sender) == (accepted.epoch, accepted.leader)
+        if self.promise.active is None and offered:
             effects = self._resume(epoch)
         active = self.promise.active
         if active is not None and epoch == active.epoch and sender == active.leader and self.followership is not None:
@@ -249,39 +226,28 @@ class Replica:
             effects = self._freeze()
         if epoch >= self.promise.promised:
             effects.append(Announce(say.LeaderHeard(leader, at)))
-        if epoch > self._led:
-            self._led, self.stage.certain = epoch, 0
-        if leader == self.me or not self._may_say_hello(leader, at):
+        self.learning.heard(epoch)
+        if leader == self.me or not self._hellos.due(leader, at):
             return effects
-        if self._fetch is not None and epoch > self._fetch.epoch:
-            self._fetch = None  # whoever asked us to install that base was overtaken
+        self.learning.overtaken(epoch)
         if self.promise.promised != NO_EPOCH:
             effects.append(Send(leader, wire.Hello(self.promise.promised, self.promise.last_view)))
-        if self._fetch is None and epoch == self._led:
-            self._teacher = leader
-            effects.append(self._ask(NO_EPOCH, leader))
+        if self.learning.fetch is None and epoch == self.learning.led:
+            effects.append(self.learning.learn_from(leader, self.history))
         return effects
-
-    def _may_say_hello(self, leader: Member, at: float) -> bool:
-        recent = {one: said for one, said in self._hello_at.items() if at - said < 0.9 * self._settings.heartbeat_s}
-        self._hello_at = recent | {leader: recent.get(leader, at)}
-        return leader not in recent
 
     def _resume(self, epoch: Epoch) -> list[Effect]:
         view = self.promise.resume(epoch)
         if view is None or view.leader == self.me:
             return []
-        self.stage.drop()
-        self._led = max(self._led, epoch)
-        self._fetch = self._teacher = None
-        self.followership = Followership(
-            view,
-            self.history,
-            self._settings.nack_s,
-            2.5 * self._settings.heartbeat_s,
-            self._settings.receive_buffer,
-        )
-        return [*_cluster_state(view, "follower"), Announce(say.ViewInstalled(view, leads=False))]
+        self.learning.joined(epoch)
+        nack_s, hearing_s = self._settings.nack_s, 2.5 * self._settings.heartbeat_s
+        self.followership = Followership(view, self.history, nack_s, hearing_s, self._settings.receive_buffer)
+        effects = [cluster_state(view, "follower"), self._views_known()]
+        return [*effects, Announce(say.ViewInstalled(view, leads=False))]
+
+    def _views_known(self) -> Effect:
+        return Announce(say.ViewsKnown(self.promise.installed, self.promise.attempted))
 
     def _serve(self, serving: tuple[Member, ...]) -> list[Effect]:
         if serving == self._serving:
@@ -293,27 +259,17 @@ class Replica:
 
     def _commit_to(self, gseq: int) -> list[Effect]:
         self.history.commit_to(gseq)
-        return [] if self._applying else self._apply()
+        effects = self.applying.commit_moved(self.history, self.waiting)
+        trims = self.trimming.wake() if self.applying.last_trim > self.trimming.noted else []
+        return effects + trims + self._base_applied()
 
-    def _apply(self) -> list[Effect]:
-        """Hand on committed entries: first to the topics, then the answers to their producers."""
-        last = min(self.commit, self.applied + APPLY_ENTRIES)
-        effects: list[Effect] = []
-        batches: dict[tuple[int, int], list[wire.Entry]] = {}
-        for gseq in range(self.applied + 1, last + 1):
-            entry = self.history.log.entry(gseq)
-            if entry.kind is wire.EntryKind.BATCH:
-                batches.setdefault((entry.topic_id, entry.partition), []).append(entry)
-            else:
-                effects += _committed(batches)
-                effects.append(Announce(say.DecisionCommitted(gseq, codec.decode_decision(entry.body))))
-        effects += _committed(batches)
-        self.applied = last
-        effects += [Announce(say.Produced(one.request, one.offset)) for one in self.waiting.take_to(last)]
-        if last < self.commit and not self._applying:
-            self._applying = True
-            effects.append(SetTimer(ApplyDue(), 0.0))
-        return effects
+    def _base_applied(self) -> list[Effect]:
+        """Whoever leads says so once when its topics know all of the view's base."""
+        leadership = self.leadership
+        if leadership is None or leadership.base_applied or self.applying.applied < leadership.view.base:
+            return []
+        leadership.base_applied = True
+        return [Announce(say.BaseApplied(leadership.view.epoch))]
 
     # --- views ---
 
@@ -323,14 +279,8 @@ class Replica:
         if not self.promise.promise(exchange.epoch):
             return [Send(candidate, wire.Refuse(exchange.epoch, self.promise.promised))]
         effects = self._freeze() if self.promise.promised > before else []
-        state = wire.State(
-            exchange.epoch,
-            self.promise.installed,
-            self.promise.attempted,
-            self.promise.last_view,
-            self.history.log.digest(),
-        )
-        return [*effects, Send(candidate, state)]
+        state = self.promise.state(self.history.log.digest())
+        return [*effects, Announce(say.CandidateHeard(exchange.epoch)), Send(candidate, state)]
 
     def _freeze(self) -> list[Effect]:
         """Nothing is appended or acknowledged until an installed leader of the promised epoch speaks."""
@@ -342,8 +292,20 @@ class Replica:
         return [*effects, Announce(say.Promised(self.promise.promised))]
 
     def _gather(self, gather: say.Gather) -> list[Effect]:
-        self._fetch = Fetch(gather.epoch, gather.source, gather.base)
-        return self._continue_fetch()
+        self._gathering = Gathering(gather.epoch, gather.source, gather.base, gather.orphans)
+        return self._continue_gathering()
+
+    def _continue_gathering(self) -> list[Effect]:
+        """Hold the base, read the tails, unite (R5); the attempt may be overtaken meanwhile."""
+        gathering = self._gathering
+        if gathering is None or gathering.epoch < self.promise.promised:
+            self._gathering = None
+            return []
+        effects = gathering.advance(self.learning, self.history)
+        if gathering.over:
+            self._gathering = None
+            self.quarantined += gathering.quarantined
+        return effects
 
     def _install(self, install: wire.ViewInstall, candidate: Member) -> list[Effect]:
         """R6: hold the base, then accept."""
@@ -352,150 +314,135 @@ class Replica:
             return [Send(candidate, wire.Refuse(epoch, self.promise.promised))]
         if epoch == self.promise.last_view:  # accepted before: touch nothing
             return [Send(candidate, wire.ViewInstallAck(epoch))]
-        self._fetch = Fetch(epoch, candidate, install.base, install)
-        return self._continue_fetch()
+        self.learning.fetch = Fetch(epoch, candidate, install.base, install)
+        return [Announce(say.CandidateHeard(epoch)), *self._continue_fetch()]
 
     def _continue_fetch(self) -> list[Effect]:
-        fetch = self._fetch
-        if fetch is None:
-            return []
-        if fetch.epoch < self.promise.promised:  # R6: more was promised while the ranges moved
-            self._fetch = None
-            return []
-        holder = self.stage.holder_of(fetch.base, self.history)
-        if holder is None:
-            return [self._ask(fetch.epoch, fetch.source)]
-        self._fetch = None
-        if fetch.install is None:
-            return [Announce(say.Gathered(fetch.epoch))]
+        effects, fetched = self.learning.continue_fetch(self.history, self.promise.promised)
+        if fetched is None:
+            return effects
+        fetch, holder = fetched
         return self._accept(fetch.install, holder, fetch.source)
 
     def _accept(self, install: wire.ViewInstall, holder: History, candidate: Member) -> list[Effect]:
         common = common_prefix(self.history.log.digest(), install.base)
-        if common < self.commit:
+        if max(common, install.base.start - 1) < self.commit:  # below a start everything was committed (R22)
+            if install.view.lineage > self.promise.lineage:  # force-view: the operator accepted this loss
+                return [Announce(say.IdentityDropped())]
             reason = f"{install.view} would take back committed entries {common + 1} to {self.commit}"
             return [Halt(reason)]  # R6
-        was_active = self.promise.active is not None
+        rises = install.view.epoch > self.promise.promised
         self.promise.promise(install.view.epoch)
-        effects = self._freeze() if was_active else []
+        effects = self._freeze() if rises else []
         cut = self.waiting.take_above(common)
         self._adopt(holder, install.base.end)
         self.promise.accept(install.view, install.after, install.installed)
-        self.stage.drop()
+        self.learning.stage.drop()
         self.cluster_id = install.view.cluster_id
-        effects += [_retry(waiter.request, "a new view began without this batch") for waiter in cut]
-        effects.append(Send(candidate, wire.ViewInstallAck(install.view.epoch)))
+        effects += [retry(waiter.request, "a new view began without this batch") for waiter in cut]
+        effects += [self._views_known(), Send(candidate, wire.ViewInstallAck(install.view.epoch))]
         if self.me not in install.view.members:
             effects.append(Announce(say.ViewLeft(install.view)))
         return effects
 
     def _adopt(self, holder: History, end: int) -> None:
         commit = self.commit
-        self.history = holder
         holder.truncate(end)
         holder.commit_to(commit)
+        self._hold(holder)
+
+    def _hold(self, history: History) -> None:
+        if history is not self.history:
+            self.history = history
+            self.trimming.begin(history)
 
     def _lead(self, resume: say.Resume) -> list[Effect]:
         view = self.promise.resume(resume.epoch)
         if view is None:
             return []
-        self._teacher = None
-        self.leadership = Leadership(
-            view, self.me, self.history, self.waiting, self._settings.limits, self._beats_above_floor
-        )
+        self.learning.teacher = None
+        self.trimming.joined(view.members)
+        limits, beats = self._settings.limits, self._beats_above_floor
+        self.leadership = Leadership(view, self.me, self.history, self.waiting, limits, beats)
         self.leadership.learners = {one: learner for one, learner in self._learners.items() if one not in view.members}
         for member in resume.acked:
             self.leadership.tally.ack(member, view.base)
-        effects = [*_cluster_state(view, "leader"), Announce(say.ViewInstalled(view, leads=True))]
+        effects = [cluster_state(view, "leader"), self._views_known(), Announce(say.ViewInstalled(view, leads=True))]
         return effects + self._soon_flush()
 
-    def _step_aside(self) -> list[Effect]:
+    def _step_down(self, at: float) -> list[Effect]:
+        """R14: without a majority's acks for the lease this leader leads no more, and says so."""
+        waiters = self.waiting.take_above(0)
+        effects = [retry(waiter.request, "the leader lost its majority") for waiter in waiters]
+        return [*self._freeze(), *effects, Announce(say.SteppedDown(at))]
+
+    def _step_aside(self, command: say.StepAside) -> list[Effect]:
         leadership = self.leadership
         if leadership is None:
             return [Announce(say.SteppedAside(NO_EPOCH, None))]
-        successor = leadership.tally.best_follower()
+        successor = command.target or leadership.tally.best_follower()
         return [*self._freeze(), Announce(say.SteppedAside(leadership.view.epoch, successor))]
 
     # --- learning and teaching ---
 
     def _learn_from(self, command: say.LearnFrom) -> list[Effect]:
-        self.cluster_id, self._teacher = command.cluster_id, command.leader
-        return [self._ask(NO_EPOCH, command.leader)]
-
-    def _ask(self, epoch: Epoch, whom: Member) -> Effect:
-        return Send(whom, wire.Learn(epoch, self.stage.digest(self.history)))
+        self.cluster_id = command.cluster_id
+        if self.leadership is not None:
+            return []
+        effects = self._freeze() if self.promise.active is not None else []  # it went on without us
+        return [*effects, self.learning.learn_from(command.leader, self.history)]
 
     def _teach(self, learn: wire.Learn, learner: Member, at: float) -> list[Effect]:
+        self.trimming.taught(learner, learn.digest, at)
         if learn.epoch == NO_EPOCH:
             if self.leadership is not None:
-                return self.leadership.teach(learner, learn.digest, at)
+                return self.leadership.teach(learner, learn, at)
             self._learners = still_heard(self._learners, at) | {learner: Learner(0, at)}
             return []
-        staged = self.stage.history
-        source = staged if staged is not None and staged.end > self.history.end else self.history
-        common = common_prefix(source.log.digest(), learn.digest)
-        return [Send(learner, catch_up(source, learn.epoch, common, source.end))]
+        return [
+            Announce(say.RangeMoved(learn.epoch)),
+            Send(learner, self.learning.answer(learn, learner, self.history)),
+        ]
 
-    def _learn(self, slice_: wire.CatchUp, sender: Member) -> list[Effect]:
+    def _learn(self, slice_: wire.CatchUp | wire.Snapshot, sender: Member) -> list[Effect]:
         """A slice came: stage it, and go on."""
-        fetch = self._fetch
-        if fetch is not None and (slice_.epoch, sender) == (fetch.epoch, fetch.source):
-            return self._continue_fetch() if self.stage.add(self.history, slice_) else []
-        if fetch is not None or self.promise.active is not None or sender != self._teacher or slice_.epoch != NO_EPOCH:
-            return []
-        return [self._ask(NO_EPOCH, sender)] if self.stage.add(self.history, slice_) else []
+        gathering = self._gathering
+        if gathering is not None and slice_.epoch == gathering.epoch:
+            news = gathering.hear(slice_, sender, self.learning, self.history)
+            return [Announce(say.RangeMoved(gathering.epoch)), *self._continue_gathering()] if news else []
+        if self.learning.fetches(slice_, sender):
+            return self._continue_fetch() if self.learning.stage.take(self.history, slice_) else []
+        if self.promise.active is None:
+            return self.learning.learn(slice_, sender, self.history)
+        return self._take_checkpoint(slice_, sender) if isinstance(slice_, wire.Snapshot) else []
 
-    def _commit_stage(self, beat: wire.Heartbeat) -> None:
-        """What the leader says is committed will not be taken back from the stage either."""
-        if beat.epoch == self._led and beat.epoch > self.promise.last_view:
-            self.stage.commit_to(beat.commit)
+    def _take_checkpoint(self, snapshot: wire.Snapshot, sender: Member) -> list[Effect]:
+        """Outside a view change a checkpoint above the own end replaces the log: a committed prefix (R16)."""
+        follower = self.followership
+        if follower is None or (snapshot.epoch, sender) != (follower.view.epoch, follower.view.leader):
+            return []
+        effects, history = self.learning.lag(snapshot, sender, self.history)
+        if history is None:
+            return effects
+        self._hold(history)
+        follower.take_over(history)
+        return self._commit_to(follower.leader_commit) + self._soon_flush()
 
     def _introduce(self, command: say.Introduce) -> list[Effect]:
         view = self.promise.installed or self.promise.accepted
         if view is None:
             return []
-        empty = not self.history.topics
-        if not command.to:
-            return [BroadcastEffect(wire.Present(self.me, self.cluster_id, self.history.end, empty))]
-        answer = wire.JoinResponse(
-            self.me,
-            self.cluster_id,
-            view.leader if command.leader_heard else None,
-            view.members,
-            self.promise.promised,
-            self.history.end,
-            empty,
-            command.refusal,
-        )
-        return [Unicast(command.to, answer)]
+        return [introduction(self.me, command, self.cluster_id, view, self.promise.promised, self.history)]
 
     # --- invariants ---
 
     def check_invariants(self) -> None:
         """Raise LocalProtocolError if a sentence of the protocol does not hold here."""
         self.promise.check_invariants()
-        if not self.applied <= self.commit <= self.history.end:
-            raise LocalProtocolError(f"applied {self.applied}, commit {self.commit}, end {self.history.end}")
+        applied = self.applying.applied
+        if not applied <= self.commit <= self.history.end:
+            raise LocalProtocolError(f"applied {applied}, commit {self.commit}, end {self.history.end}")
         if self.leadership is not None and self.followership is not None:
             raise LocalProtocolError("leading and following at once")
         if (self.leadership or self.followership) and self.promise.active is None:
             raise LocalProtocolError("a role without an active view")
-
-
-def _committed(batches: dict[tuple[int, int], list[wire.Entry]]) -> list[Effect]:
-    effects: list[Effect] = [
-        Announce(say.Committed(topic_id, partition, tuple(entries)))
-        for (topic_id, partition), entries in batches.items()
-    ]
-    batches.clear()
-    return effects
-
-
-def _retry(request: int, text: str) -> Effect:
-    return Announce(say.Rejected(request, ErrorCode.RETRY, text))
-
-
-def _cluster_state(view: View, role: str) -> list[Effect]:
-    members = ", ".join(member.node_id for member in view.members)
-    fields: dict[str, object] = {"view": view.epoch.n, "leader": view.leader.node_id, "members": members, "role": role}
-    return [Note("ClusterState", fields)]

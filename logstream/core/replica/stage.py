@@ -7,15 +7,17 @@ at once, however long it is.
 
     own     1 ... common | own tail
     stage   1 ... common | staged ......... end
+    stage       checkpoint | staged ....... end      where the sender's log starts above the own end
 """
 
 from __future__ import annotations
 
 from logstream.core.replica.history import History
 from logstream.core.replica.log import common_prefix
+from logstream.core.replica.snapshot import Assembly
 from logstream.protocol.errors import RemoteProtocolError
 from logstream.protocol.identity import EMPTY_LOG, Digest
-from logstream.protocol.messages import CatchUp
+from logstream.protocol.messages import CatchUp, Snapshot
 
 
 class Stage:
@@ -23,6 +25,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.history: History | None = None
+        self.assembly = Assembly()  # of the checkpoint that the stage will start from
         self.certain = 0  # up to here the stage is known to be the log of the leader that is heard now
         self._from_nothing = False  # the own log cannot be forked where the sender says: ask for all of it
 
@@ -31,6 +34,13 @@ class Stage:
         if self._from_nothing and self.history is None:
             return EMPTY_LOG
         return (self.history or own).log.digest()
+
+    def take(self, own: History, slice_: CatchUp | Snapshot) -> bool:
+        """Stage entries or rows of a checkpoint; False if they bring nothing new.
+
+        Raises RemoteProtocolError if they are not what they say.
+        """
+        return self.add(own, slice_) if isinstance(slice_, CatchUp) else self.add_snapshot(own, slice_)
 
     def add(self, own: History, slice_: CatchUp) -> bool:
         """Stage a slice; False if it brings nothing new: whoever is sent it twice must not ask twice for the next.
@@ -68,6 +78,23 @@ class Stage:
             history.follow(entry)
         self.certain = history.end
 
+    def add_snapshot(self, own: History, snapshot: Snapshot) -> bool:
+        """Stage a slice of a checkpoint; False if it brings nothing new.
+
+        Raises RemoteProtocolError for rows that cannot be.
+        """
+        if common_prefix(self.digest(own), snapshot.digest) >= snapshot.checkpoint:
+            return False
+        if snapshot.first and not self.assembly.awaits(snapshot):
+            return False
+        if (snapshot.checkpoint, snapshot.first) == (self.assembly.gseq, 0) and self.assembly.rows:
+            return False
+        checkpoint = self.assembly.add(snapshot)
+        if checkpoint is not None:
+            self.history, self.assembly = History(checkpoint), Assembly()
+            self.certain = checkpoint.gseq
+        return True
+
     def commit_to(self, gseq: int) -> None:
         """The leader has committed so much: what is certainly its own will not be taken back from here either."""
         if self.history is not None:
@@ -76,10 +103,18 @@ class Stage:
     def holder_of(self, base: Digest, own: History) -> History | None:
         """The history, own or staged, that holds the whole base; None while neither does."""
         for history in (own, self.history):
-            if history is not None and history.end >= base.end and history.log.chain_at(base.end) == base.chain:
+            if history is None or not history.log.start - 1 <= base.end <= history.end:
+                continue
+            if history.log.chain_at(base.end) == base.chain:
                 return history
         return None
+
+    def put(self, history: History | None) -> None:
+        """Replace what was staged by what a candidate has put together; nothing of it is certain."""
+        self.drop()
+        self.history = history
 
     def drop(self) -> None:
         """Forget what was staged."""
         self.history, self._from_nothing, self.certain = None, False, 0
+        self.assembly = Assembly()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from logstream.protocol.batches import Batch, BatchHeader
 from logstream.protocol.errors import ErrorCode
 from logstream.protocol.identity import Digest, Epoch, Member, View
-from logstream.protocol.messages import Decision, Entry
+from logstream.protocol.messages import Entry, TopicDecision
 
 # --- commands ---
 
@@ -33,7 +33,7 @@ class ProposeDecision:
     """Sequence this decision: to create a topic, or to delete one by its name."""
 
     request: int
-    decision: Decision
+    decision: TopicDecision
     at: float
 
 
@@ -44,6 +44,7 @@ class Gather:
     epoch: Epoch
     source: Member  # whose log the base is
     base: Digest
+    orphans: tuple[tuple[Member, Digest], ...] = ()  # who holds entries that are not in it, in reading order
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,9 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class StepAside:
-    """This leader is leaving: freeze, and name the member with the highest ack (R18)."""
+    """This leader stops leading: freeze, and name a successor: the member asked for, else the highest ack (R18)."""
+
+    target: Member | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +112,20 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True)
+class PartitionTrimmed:
+    """The batches of one partition below this offset are gone (R22); whoever reads there must hear so."""
+
+    topic_id: int
+    partition: int
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
 class DecisionCommitted:
     """A decision is committed; its gseq is the id of a topic that it creates."""
 
     gseq: int
-    decision: Decision
+    decision: TopicDecision
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +154,10 @@ class Promised:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """The candidate's own Replica holds the base."""
+    """The candidate's own Replica holds the base, orphans included."""
 
     epoch: Epoch
+    base: Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,3 +217,51 @@ class LearnerCaughtUp:
 @dataclass(frozen=True, slots=True)
 class IdentityDropped:
     """This member is no more; its node begins anew with another store_id."""
+
+
+@dataclass(frozen=True, slots=True)
+class ViewsKnown:
+    """What this Replica knows of views has changed: the newest installed one, and those attempted since."""
+
+    installed: View | None
+    attempted: tuple[View, ...]
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """All of them, oldest first."""
+        return (self.installed, *self.attempted) if self.installed is not None else self.attempted
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateHeard:
+    """A candidate got this Replica's promise, or is moving a base to it: leave it its time (R3)."""
+
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class RangeMoved:
+    """A slice of the base of this attempt was sent or received: the attempt is getting on (R3)."""
+
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class MemberStalled:
+    """A member has not acknowledged anything for the slow time while entries wait for it (R18)."""
+
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
+class SteppedDown:
+    """This leader heard no majority for its lease, or hands over: it leads no more (R14)."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class BaseApplied:
+    """This leader's topics know everything that earlier views committed: what they lack does not exist."""
+
+    epoch: Epoch
