@@ -194,6 +194,38 @@ def topics_delete(name: Topic, bootstrap: Bootstrap = None, cluster: Cluster = N
     return body.delete_topic(_client_settings(bootstrap, cluster), name, json)
 
 
+# --- what the rules leave to a person ---
+
+
+@app.command()
+def election(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The member that shall lead.")],
+    bootstrap: Bootstrap = None,
+    cluster: Cluster = None,
+    json: Json = False,
+) -> int:
+    """Let a member lead, without losing anything."""
+    from logstream.console.leadership import elect
+
+    return elect(_client_settings(bootstrap, cluster), name, json)
+
+
+@app.command("force-view")
+def force_view(
+    accept_data_loss: Annotated[
+        bool, typer.Option("--accept-data-loss", help="Records that only the missing members hold are lost.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    bootstrap: Bootstrap = None,
+    cluster: Cluster = None,
+    json: Json = False,
+) -> int:
+    """Go on without a quorum, with those that answer."""
+    from logstream.console import leadership as body
+
+    return body.force_view(_client_settings(bootstrap, cluster), accept_data_loss, yes, json)
+
+
 # --- the rest ---
 
 
@@ -208,6 +240,37 @@ def demo(
     from logstream.console.demo import run_demo
 
     return run_demo(file, json)
+
+
+@app.command()
+def simulate(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Scenario files, or mutations.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Replay this one and write its transcript.")] = None,
+    trace: Annotated[bool, typer.Option("--trace", help="With --seed: every turn of every actor.")] = False,
+    seeds: Annotated[str | None, typer.Option(metavar="A-B", help="Run all of these, and write figures.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
+    scenarios: Annotated[bool, typer.Option("--scenarios", help="Replay the transcripts NAME, or all.")] = False,
+    rewrite: Annotated[bool, typer.Option("--rewrite", help="With --scenarios: write down what is said now.")] = False,
+    mutations: Annotated[bool, typer.Option("--mutations", help="Take rules away: who notices? With --seeds.")] = False,
+) -> int:
+    """Run whole clusters under faults on virtual time and check every promise."""
+    from logstream.console.failure import USAGE, Failure
+    from simulation.command import processors, replay, seed_range, survey
+
+    try:
+        if scenarios:
+            from simulation.scenarios.command import tell
+
+            return tell(names or [], rewrite)
+        if mutations:
+            from simulation import mutation_table
+
+            return mutation_table.survey(names or [], seed_range(seeds) if seeds else range(0), jobs or processors())
+        if (seed is None) == (seeds is None) or names:
+            raise Failure("simulate wants one of --seed N, --seeds A-B, --scenarios, --mutations", USAGE)
+        return replay(seed, trace) if seed is not None else survey(seed_range(seeds or ""), jobs)
+    except ValueError as error:
+        raise Failure(str(error), USAGE) from None
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -12,11 +13,15 @@ from actors.node import Node, Surroundings
 from logstream.core.consumer import ConsumerSettings
 from logstream.core.producer import ProducerSettings
 from logstream.core.replica.replica import Replica
+from logstream.protocol.messages import ClientRequest
+from logstream.runtime import NodeActor
 from logstream.settings import NodeSettings, Settings, SharedSettings
 from simulation.clients import PretendConsumer, PretendProducer
-from simulation.network import Climate, Network
+from simulation.climate import Climate
+from simulation.machine import Machine
+from simulation.network import Network
 from simulation.transports import PretendStack
-from simulation.virtual_loop import Mortal, VirtualLoop
+from simulation.virtual_loop import VirtualLoop
 
 MEMORY_MAX = 1 << 30
 
@@ -43,14 +48,18 @@ class PretendMemory:
 class Cluster:
     """Nodes n1, n2, ... and their clients, all of one seed."""
 
-    def __init__(self, seed: int, climate: Climate, shared: SharedSettings) -> None:
+    def __init__(self, seed: int, climate: Climate, shared: SharedSettings, memory_max: int = MEMORY_MAX) -> None:
         self.loop = VirtualLoop(seed)
         self.network = Network(self.loop, climate)
         self.nodes: dict[str, Node] = {}
         self.stopped: dict[str, tuple[int, str]] = {}  # node -> exit code, reason
+        self.observe: Callable[[str, NodeActor, Any], None] | None = None  # after every turn: node, actor, message
+        self.ended: Callable[[str, int, str], None] | None = None  # a node has stopped: exit code, reason
         self._shared = shared
+        self._memory_max = memory_max  # of each node, in bytes
+        self.client_addresses: list[str] = []
         self._memories: dict[str, PretendMemory] = {}
-        self._loops: dict[str, Mortal] = {}
+        self.machines: dict[str, Machine] = {}
 
     def start(self, *names: str) -> None:
         """Start these nodes; one that ran before comes back with empty memory."""
@@ -62,33 +71,48 @@ class Cluster:
             node.start()
 
     def _settings(self, name: str) -> Settings:
-        number = int(name[1:])
-        node = NodeSettings(name=name, address=f"127.0.0.1:{8000 + number}", memory_max=MEMORY_MAX)
+        node = NodeSettings(name=name, address=self.address_of(name), memory_max=self._memory_max)
         return Settings(shared=self._shared, node=node, state_folder=Path("/nowhere"))
 
     def _surroundings(self, name: str) -> Surroundings:
-        self._loops[name] = Mortal(self.loop)
+        machine = self.machines[name] = self._machine()
         memory = self._memories.setdefault(name, PretendMemory())
         dice = random.Random(self.loop.dice.getrandbits(64))
 
         def open_transports() -> PretendStack:
-            return PretendStack(self.network, self._shared.cluster)
+            return PretendStack(self.network, machine, self._shared.cluster)
 
-        return Surroundings(self._loops[name], open_transports, memory, dice, turn=1, stopwatch=self.loop.time)
+        observe = partial(self.observe, name) if self.observe is not None else None
+        return Surroundings(
+            machine,
+            open_transports,
+            memory,
+            dice,
+            turn=1,
+            stopwatch=self.loop.time,
+            wall_clock=machine.wall_time,
+            observe=observe,
+        )
+
+    def _machine(self) -> Machine:
+        dice, rates = self.loop.dice, self.network.climate.clock_rates
+        return Machine(self.loop, 1 + dice.uniform(-rates, rates), dice.uniform(0.0, 1000.0))
 
     def _stopped(self, name: str, exit_code: int, reason: str) -> None:
         self.stopped[name] = (exit_code, reason)
         self.nodes.pop(name, None)
+        if self.ended is not None:
+            self.ended(name, exit_code, reason)
 
     def stop(self, name: str) -> None:
         """Stop a node cleanly."""
         self.nodes[name].stop()
 
-    def kill(self, name: str) -> None:
-        """kill -9: nothing runs any more, its memory is gone."""
+    def kill(self, name: str, silent: bool = False) -> None:
+        """kill -9: nothing runs any more, its memory is gone. Silent: the power is, so not even its kernel speaks."""
         node = self.nodes.pop(name)
-        self.network.detach(node.settings.node.address)
-        self._loops.pop(name).kill()
+        self.machines[name].kill()
+        self.network.detach(node.settings.node.address, silent)
 
     # --- looking inside ---
 
@@ -120,7 +144,23 @@ class Cluster:
         """The node that leads. Raises StopIteration if none does."""
         return next(name for name in self.nodes if self.replica(name).promise.leads)
 
+    def leads(self, name: str) -> bool:
+        """Does this node lead, as far as it knows?"""
+        return name in self.nodes and self.nodes[name].running and self.replica(name).promise.leads
+
     # --- clients ---
+
+    @staticmethod
+    def address_of(name: str) -> str:
+        """Where this node is, or would be."""
+        return f"127.0.0.1:{8000 + int(name[1:])}"
+
+    def tell_broker(self, name: str, request: ClientRequest) -> bool:
+        """Ask a node something, as a client whose answer nobody waits for; False if it does not listen."""
+        connection = self.network.connect(self.address_of(name), lambda correlation, answer: None)
+        if connection is not None:
+            connection.ask(1, request)
+        return connection is not None
 
     def addresses(self) -> list[str]:
         """Of all nodes that run, in the order of their names."""
@@ -128,7 +168,7 @@ class Cluster:
 
     def producer(self, settings: ProducerSettings | None = None) -> PretendProducer:
         """A producer that knows all present nodes."""
-        return PretendProducer(self.loop, self.network, self.addresses(), settings)
+        return PretendProducer(self.loop, self.network, self.addresses(), settings, self.client_address("producer"))
 
     def impatient(self, deadline_s: float) -> ProducerSettings:
         """Settings of a producer that gives up after so many seconds."""
@@ -139,4 +179,10 @@ class Cluster:
     ) -> PretendConsumer:
         """A consumer of one topic."""
         settings = ConsumerSettings(topics=(topic,), start=start, follow=follow, wait=follow)
-        return PretendConsumer(self.loop, self.network, self.addresses(), settings)
+        address = self.client_address("consumer")
+        return PretendConsumer(self.loop, self.network, self.addresses(), settings, address)
+
+    def client_address(self, kind: str) -> str:
+        """An address for one more client."""
+        self.client_addresses.append(f"{kind}-{len(self.client_addresses) + 1}")
+        return self.client_addresses[-1]

@@ -12,6 +12,7 @@ from logstream.protocol.errors import LocalProtocolError
 from logstream.protocol.identity import Member
 from logstream.protocol.messages import Message
 from logstream.runtime import NodeActor, SafeRef, Scheduler
+from simulation.machine import Machine
 from simulation.network import Host, Network
 from transport.identity import ForgetMember, Identity, IdentityChanged
 
@@ -23,6 +24,11 @@ class PretendTransport(NodeActor):
         super().__init__(scheduler)
         self._network = network
         self._host = host
+
+    @property
+    def me(self) -> Member:
+        """In whose name it speaks."""
+        return self._host.me
 
     def envelope(self, message: Message, correlation: int = 0) -> Envelope:
         """A message in this node's name."""
@@ -45,11 +51,18 @@ class PretendTcp(PretendTransport):
             case Reply(Member() as broker, correlation, answer):
                 self._network.stream(self._host, broker, self.envelope(answer, correlation))
             case IdentityChanged():
-                self._host.identity.change(message)
-            case ForgetMember():
-                pass
+                self._change_identity(message)
+            case ForgetMember(member):
+                self._network.forget_member(self._host, member)
             case _:
                 raise LocalProtocolError(f"{message!r} is not for TCP")
+
+    def _change_identity(self, changed: IdentityChanged) -> None:
+        identity = self._host.identity
+        if changed.me != identity.me or identity.cluster_id not in ("", changed.cluster_id):
+            for link in self._host.links.values():
+                link.clear()
+        identity.change(changed)
 
     def on_stop(self) -> None:
         """What was written is on its way; the host is gone."""
@@ -82,8 +95,9 @@ class PretendStack:
 
     receive_buffer = 1 << 20
 
-    def __init__(self, network: Network, cluster: str) -> None:
+    def __init__(self, network: Network, machine: Machine, cluster: str) -> None:
         self._network = network
+        self._machine = machine
         self._cluster = cluster
 
     def start(
@@ -94,7 +108,7 @@ class PretendStack:
         announce: Callable[[object], None],
     ) -> tuple[SafeRef[Any], SafeRef[Any], SafeRef[Any]]:
         """Attach to the network."""
-        host = Host(me, Identity(self._cluster, me), deliver, announce)
+        host = Host(me, Identity(self._cluster, me), self._machine, deliver, announce)
         self._network.attach(host)
         return (
             SafeRef(PretendTcp.start(scheduler, self._network, host)),

@@ -1,8 +1,10 @@
-"""Virtual time and a seed: the loop that a simulated node runs on.
+"""Virtual time and a seed: the loop that everything in a simulation runs on.
 
 It has the methods of asyncio's loop that a Scheduler uses. Time jumps from one callback to the next;
 callbacks due at the same instant are ordered by dice from the seed, never by addresses, urns or
 hashes, so one seed is one history, in every process and under every hash seed.
+
+Elsewhere: what one node sees of the loop (its own clock, pauses, death) is machine.py.
 """
 
 from __future__ import annotations
@@ -12,23 +14,30 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+INSTANT_MAX = 100_000  # callbacks
+
+
+class EndlessInstant(RuntimeError):
+    """Time cannot go on: actors keep each other busy at one instant. On a real loop this would be a full core."""
+
 
 class VirtualHandle:
     """One scheduled callback."""
 
-    __slots__ = ("_callback",)
+    __slots__ = ("arguments", "callback")
 
-    def __init__(self, callback: Callable[[], object]) -> None:
-        self._callback: Callable[[], object] | None = callback
+    def __init__(self, callback: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+        self.callback: Callable[..., object] | None = callback
+        self.arguments = arguments
 
     def cancel(self) -> None:
         """Do not call."""
-        self._callback = None
+        self.callback = None
 
     def run(self) -> None:
         """Call, unless it was cancelled."""
-        if self._callback is not None:
-            self._callback()
+        if self.callback is not None:
+            self.callback(*self.arguments)
 
 
 class VirtualLoop:
@@ -36,6 +45,8 @@ class VirtualLoop:
 
     def __init__(self, seed: int) -> None:
         self.dice = random.Random(seed)
+        self.events = 0  # callbacks that have run
+        self._random = self.dice.random
         self._now = 0.0
         self._scheduled = 0
         self._heap: list[tuple[float, float, int, VirtualHandle]] = []
@@ -44,11 +55,16 @@ class VirtualLoop:
         """Virtual seconds since the start."""
         return self._now
 
+    def schedule(self, delay: float, handle: VirtualHandle) -> None:
+        """Run a handle after so many virtual seconds."""
+        self._scheduled += 1
+        due = self._now + delay if delay > 0.0 else self._now
+        heapq.heappush(self._heap, (due, self._random(), self._scheduled, handle))
+
     def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> VirtualHandle:
         """Call after so many virtual seconds."""
-        handle = VirtualHandle(lambda: callback(*args))
-        self._scheduled += 1
-        heapq.heappush(self._heap, (self._now + max(delay, 0.0), self.dice.random(), self._scheduled, handle))
+        handle = VirtualHandle(callback, args)
+        self.schedule(delay, handle)
         return handle
 
     def call_soon(self, callback: Callable[..., object], *args: Any) -> VirtualHandle:
@@ -57,11 +73,22 @@ class VirtualLoop:
 
     call_soon_threadsafe = call_soon
 
+    def stop(self) -> None:
+        """Nothing that is scheduled happens any more: the story has ended."""
+        self._heap.clear()
+
     def run_for(self, seconds: float) -> None:
-        """Let this much virtual time pass."""
-        end = self._now + seconds
-        while self._heap and self._heap[0][0] <= end:
-            self._run_next()
+        """Let this much virtual time pass. Raises EndlessInstant."""
+        end, limit = self._now + seconds, self.events + INSTANT_MAX
+        heap, pop, now = self._heap, heapq.heappop, self._now
+        while heap and heap[0][0] <= end:
+            self._now, _, _, handle = pop(heap)
+            self.events += 1
+            handle.run()
+            if self._now != now:
+                now, limit = self._now, self.events + INSTANT_MAX
+            elif self.events >= limit:
+                raise EndlessInstant(f"{INSTANT_MAX} callbacks and no end at {now:.4f}: somebody goes round in circles")
         self._now = end
 
     def run_until(self, condition: Callable[[], bool], within_s: float) -> bool:
@@ -71,39 +98,7 @@ class VirtualLoop:
             if not self._heap or self._heap[0][0] > end:
                 self._now = end
                 return condition()
-            self._run_next()
+            self._now, _, _, handle = heapq.heappop(self._heap)
+            self.events += 1
+            handle.run()
         return True
-
-    def _run_next(self) -> None:
-        self._now, _, _, handle = heapq.heappop(self._heap)
-        handle.run()
-
-
-class Mortal:
-    """One node's view of the loop: when the node is killed, nothing of it runs any more."""
-
-    def __init__(self, loop: VirtualLoop) -> None:
-        self._loop = loop
-        self._alive = True
-
-    def kill(self) -> None:
-        """kill -9: whatever the node had scheduled never happens."""
-        self._alive = False
-
-    def time(self) -> float:
-        """Virtual seconds since the start."""
-        return self._loop.time()
-
-    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> VirtualHandle:
-        """Call after so many virtual seconds, if the node still lives."""
-        return self._loop.call_later(delay, self._call, callback, args)
-
-    def call_soon(self, callback: Callable[..., object], *args: Any) -> VirtualHandle:
-        """Call at this instant, if the node still lives."""
-        return self._loop.call_soon(self._call, callback, args)
-
-    call_soon_threadsafe = call_soon
-
-    def _call(self, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
-        if self._alive:
-            callback(*args)

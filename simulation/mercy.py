@@ -1,0 +1,86 @@
+"""Mercy: which deaths and births the rules of the protocol survive, and so may be asked of it.
+
+In memory mode a node that restarts is another member and counts for nothing that was before. So a
+death is allowed only while the living identities are enough (Q3) for every view that may still matter:
+the newest installed one and all that anybody alive has attempted above it. Then whoever must have a
+copy of an acknowledged record is never dead altogether, and a quorum is always left.
+
+A birth is allowed while those who know nothing are too few to begin a cluster of their own that takes
+records (the floor, end of Q10): the one loss that no rule of the protocol prevents.
+"""
+
+from __future__ import annotations
+
+from actors.node import Node
+from logstream.core.replica.promise import Promise
+from logstream.protocol.identity import NO_EPOCH, Epoch, Member, View
+from simulation.cluster import Cluster
+from simulation.witness import Witness, is_enough
+
+
+class Mercy:
+    """Judges who of one cluster may go, and whether one may come."""
+
+    def __init__(self, cluster: Cluster, witness: Witness, floor: int) -> None:
+        self.leaving: dict[str, Node] = {}  # as good as dead: a leaver goes after a while, whatever was decided
+        self._cluster = cluster
+        self._witness = witness
+        self._floor = floor
+
+    def expendable(self) -> list[str]:
+        """The nodes of which any one may die now."""
+        living = self._living()
+        everybody = list(living.values())
+        spared = []
+        for name in living:
+            others = [member for other, member in living.items() if other != name]
+            if all(is_enough(others, view) for view in self._views(everybody, others)):
+                spared.append(name)
+        return spared
+
+    def someone_leaves(self) -> bool:
+        """Is a node about to stop?"""
+        nodes = self._cluster.nodes
+        return any(nodes.get(name) is node for name, node in self.leaving.items())
+
+    def may_start(self) -> bool:
+        """May one more node come that knows nothing?"""
+        holder = self._witness.newest().get(self._witness.cluster_id)
+        if holder is None:
+            return True  # nothing is committed, so nothing can be lost
+        strangers = [member for member in self._living().values() if member not in holder.members]
+        return len(strangers) + 1 < self._floor
+
+    def _living(self) -> dict[str, Member]:
+        """The members that run, or are only paused, by name."""
+        nodes = self._cluster.nodes
+        self.leaving = {name: node for name, node in self.leaving.items() if nodes.get(name) is node}
+        return {
+            name: self._cluster.replica(name).me
+            for name in sorted(nodes)
+            if name not in self.leaving and nodes[name].running
+        }
+
+    def _views(self, living: list[Member], others: list[Member]) -> list[View]:
+        """What a candidate must account for (R3) whom only these others answer, and the newest view of each cluster.
+
+        The others may not know that a view was installed: then the one before it counts, too.
+        """
+        newest = self._witness.newest()
+        views = {newest[one].epoch: newest[one] for one in self._clusters_of(living) if one in newest}
+        promises = [self._cluster.replica(member.node_id).promise for member in others]
+        for cluster_id in self._clusters_of(others):
+            known = [view for one in promises for view in _known(one) if view.cluster_id == cluster_id]
+            installed = [one.installed for one in promises if one.installed is not None]
+            floor = max((view.epoch for view in installed if view.cluster_id == cluster_id), default=NO_EPOCH)
+            views |= {view.epoch: view for view in known if view.epoch >= floor}
+        return list(views.values())
+
+    def _clusters_of(self, members: list[Member]) -> list[str]:
+        """The cluster_ids of the views that these members know."""
+        promises = [self._cluster.replica(member.node_id).promise for member in members]
+        return sorted({view.cluster_id for one in promises for view in _known(one)})
+
+
+def _known(promise: Promise) -> list[View]:
+    return [view for view in (promise.installed, promise.accepted, *promise.attempted) if view is not None]

@@ -1,0 +1,380 @@
+"""Mutations: each takes one rule of the protocol away, to see whether anything notices.
+
+A rule that can be removed without a scenario or a seed failing is a rule that nobody tests, or one that
+nobody needs. `simulate --mutations` applies them one at a time, each in a process of its own, because a
+mutation patches the running code and is never taken back.
+
+Elsewhere: running them and printing the table (mutation_table.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from actors import node
+from logstream.core import election, quorum, union, wishes
+from logstream.core.effects import Effect, SetTimer
+from logstream.core.election import Elections, Phase
+from logstream.core.events import Due
+from logstream.core.replica.applying import Applying
+from logstream.core.replica.dedup import Dedup, Verdict
+from logstream.core.replica.followership import Followership
+from logstream.core.replica.gathering import Gathering
+from logstream.core.replica.history import History
+from logstream.core.replica.learning import Fetch
+from logstream.core.replica.promise import Promise
+from logstream.core.replica.replica import Replica
+from logstream.core.replica.tally import Tally
+from logstream.core.replica.trimming import Trimming
+from logstream.core.replica.waiting import Waiting
+from logstream.core.union import Plan
+from logstream.core.view_change import ViewChange
+from logstream.protocol.batches import Batch, header_of
+from logstream.protocol.identity import Epoch, Member, View
+from logstream.protocol.messages import EntryKind, State, StateExchange, ViewInstall
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """One rule that can be taken away."""
+
+    name: str
+    rule: str
+    sentence: str
+    scenario: str  # that was written for it
+    apply: Callable[[], None]
+
+
+MUTATIONS: dict[str, Mutation] = {}
+NOT_YET = {  # durable mode (R19) is a later step: there is no disk, not even a pretended one, to get wrong
+    "promise not kept over a restart": "R2, R19",
+    "base and last view written in the wrong order": "R19",
+    "a node with a store founds a cluster": "R20",
+}
+
+
+def _mutation(name: str, rule: str, scenario: str, sentence: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    def register(apply: Callable[[], None]) -> Callable[[], None]:
+        MUTATIONS[name] = Mutation(name, rule, sentence, scenario, apply)
+        return apply
+
+    return register
+
+
+# --- quorums, identity ---
+
+
+@_mutation(
+    "no quorum", "Q3", "minority_stands_still", "any answers at all are enough, to collect, to install and to stand"
+)
+def _no_quorum() -> None:
+    def always(*_: object) -> bool:
+        return True
+
+    for name in ("enough", "enough_for_all", "more_than_half"):
+        setattr(quorum, name, always)
+    _replace(wishes, "enough", always)
+
+
+@_mutation("amnesia", "R15", "amnesia", "a member that comes back with empty memory keeps its old identity")
+def _amnesia() -> None:
+    def always_the_same(name: str, store_id: str, address: str) -> Member:
+        return Member(name, f"the store of {name}", address)
+
+    _replace(node, "Member", always_the_same)
+
+
+@_mutation(
+    "only the newest attempt remembered",
+    "R3",
+    "views_cut_short_one_after_another",
+    "of several attempted views a member remembers the newest",
+)
+def _newest_attempt() -> None:
+    attempt = Promise._attempt
+
+    def forget_older(promise: Promise, views: tuple[View, ...]) -> None:
+        attempt(promise, views)
+        promise.attempted = promise.attempted[-1:]
+
+    _replace(Promise, "_attempt", forget_older)
+
+
+# --- what a new view starts from ---
+
+
+@_mutation("own log wins", "R5", "new_leader_has_the_shortest_log", "a candidate takes its own log as the base")
+def _own_log() -> None:
+    def mine(states: Mapping[Member, State], me: Member) -> Plan:
+        return Plan(me, states[me].digest, ())
+
+    _replace(union, "plan", mine)
+
+
+@_mutation(
+    "longest log wins", "R5", "stale_node_with_a_longer_log", "the base is the longest log, whatever view it is of"
+)
+def _longest_log() -> None:
+    def longest(states: Mapping[Member, State], me: Member) -> Plan:
+        source = max(states, key=lambda member: (states[member].digest.end, member == me))
+        return Plan(source, states[source].digest, ())
+
+    _replace(union, "plan", longest)
+
+
+@_mutation(
+    "union per offset",
+    "R5",
+    "orphans",
+    "what the base has no entry for, by number, is taken from other logs as it stands",
+)
+def _per_offset() -> None:
+    def fill(gathering: Gathering, history: History) -> History:
+        united = history.fork(gathering.base.end)
+        for tail in gathering._tails.values():
+            for entry in tail:
+                if entry.gseq > united.end and entry.kind is EntryKind.BATCH:
+                    batch = Batch(entry.front, entry.body)
+                    slot = (entry.topic_id, entry.partition)
+                    united.sequence_batch(gathering.epoch, slot, batch, header_of(entry.body))
+        return united
+
+    _replace(Gathering, "unite", fill)
+
+
+@_mutation(
+    "repeated install replaces the log", "R6", "repeated_view_install", "a repeated VIEW_INSTALL is carried out again"
+)
+def _install_again() -> None:
+    install = Replica._install
+
+    def again(replica: Replica, message: ViewInstall, candidate: Member) -> list[Effect]:
+        epoch = message.view.epoch
+        if epoch != replica.promise.last_view:
+            return install(replica, message, candidate)
+        replica.learning.fetch = Fetch(epoch, candidate, message.base, message)
+        return replica._continue_fetch()
+
+    _replace(Replica, "_install", again)
+
+
+@_mutation("leavers get no VIEW_INSTALL", "R6", "the_last_two_leave", "a view is sent to its own members only")
+def _members_only() -> None:
+    repeat = ViewChange._repeat
+
+    def to_members(change: ViewChange, epoch: Epoch) -> list[Effect]:
+        if change.attempt is not None:
+            change.attempt.targets &= change.attempt.members
+        return repeat(change, epoch)
+
+    _replace(ViewChange, "_repeat", to_members)
+
+
+# --- fences ---
+
+
+@_mutation("no fence", "R8", "late_words_of_an_old_leader", "a follower takes REPLICATE of any epoch and sender")
+def _no_fence() -> None:
+    follow = Replica._follow
+
+    def whoever(replica: Replica, epoch: Epoch, sender: Member, at: float) -> tuple[list[Effect], Followership | None]:
+        if replica.followership is not None:
+            return [], replica.followership
+        return follow(replica, epoch, sender, at)
+
+    _replace(Replica, "_follow", whoever)
+
+
+@dataclass(frozen=True, slots=True)
+class _FenceDue:
+    """The one who appends hears of the promise."""
+
+
+@_mutation(
+    "fence and append in two actors",
+    "R21",
+    "promise_fences",
+    "who promises and who appends are two: the freeze comes later",
+)
+def _late_fence() -> None:
+    _after_promise(1.0, _FenceDue(), freezes_now=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _ThawDue:
+    """No view came of the promise."""
+
+
+@_mutation(
+    "a timer unfreezes",
+    "R7",
+    "frozen_until_a_leader_speaks",
+    "where no view comes of a promise in time, the old view is active again",
+)
+def _thaw() -> None:
+    _after_promise(1.0, _ThawDue(), freezes_now=True)
+
+
+def _after_promise(after_s: float, timer: Hashable, freezes_now: bool) -> None:
+    """Keep what a promise ends, and end it, or begin it again, when the timer fires."""
+    exchange, handle = Replica._exchange, Replica.handle
+    kept: dict[Replica, tuple[Any, ...]] = {}
+
+    def roles(replica: Replica) -> tuple[Any, ...]:
+        return replica.promise.active, replica.leadership, replica.followership
+
+    def restore(replica: Replica) -> None:
+        replica.promise.active, replica.leadership, replica.followership = kept.pop(replica)
+
+    def promising(replica: Replica, message: StateExchange, candidate: Member) -> list[Effect]:
+        before = roles(replica)
+        effects = exchange(replica, message, candidate)
+        if before[0] is not None and replica.promise.active is None and candidate != replica.me:
+            kept[replica] = before
+            if not freezes_now:
+                restore(replica)
+            effects.append(SetTimer(timer, after_s))
+        return effects
+
+    def hearing(replica: Replica, event: object) -> list[Effect]:
+        if not (isinstance(event, Due) and event.timer == timer):
+            return handle(replica, event)
+        active, view = replica.promise.active, replica.promise.accepted
+        if not freezes_now:
+            stale = active is not None and active.epoch < replica.promise.promised
+            return replica._freeze() if stale else []
+        if active is None and replica in kept and view == kept[replica][0]:
+            restore(replica)
+        return []
+
+    _replace(Replica, "_exchange", promising)
+    _replace(Replica, "handle", hearing)
+    _unchecked(Promise)
+
+
+# --- commit, answers, reads ---
+
+
+@_mutation(
+    "acknowledging early", "R10, R11", "leader_dies_before_it_replicates", "what the leader has stored is committed"
+)
+def _early() -> None:
+    def own(tally: Tally) -> int:
+        return max(*tally.match.values(), 0)
+
+    _replace(Tally, "committed", own)
+
+
+@_mutation("tie-break in commit", "Q9", "two_of_two", "half of the members commit if the highest is among them")
+def _tie_break() -> None:
+    def half(tally: Tally) -> int:
+        for gseq in sorted(tally.match.values(), reverse=True):
+            if quorum.enough([member for member, match in tally.match.items() if match >= gseq], tally._view):
+                return max(gseq, 0)
+        return 0
+
+    _replace(Tally, "committed", half)
+
+
+@_mutation(
+    "dirty reads", "R13", "unacknowledged_is_not_readable", "topics are given what is appended, not what is committed"
+)
+def _dirty() -> None:
+    apply = Applying._apply
+
+    class Appended:
+        """A history that calls everything committed."""
+
+        def __init__(self, history: History) -> None:
+            self.commit = history.end
+            self.log = history.log
+            self.history = history
+
+    class Patient:
+        """Producers are answered as before."""
+
+        def __init__(self, waiting: Waiting, commit: int) -> None:
+            self.take_to = lambda gseq: waiting.take_to(min(gseq, commit))
+
+    def all_of_it(applying: Applying, history: Any, waiting: Any) -> list[Effect]:
+        return apply(applying, cast(History, Appended(history)), cast(Waiting, Patient(waiting, history.commit)))
+
+    _replace(Applying, "_apply", all_of_it)
+    _unchecked(Replica)
+
+
+@_mutation("no dedup", "R12", "producer_repeats", "every batch is new")
+def _no_dedup() -> None:
+    def new(*_: object) -> tuple[Verdict, None]:
+        return Verdict.NEW, None
+
+    _replace(Dedup, "judge", new)
+
+
+@_mutation(
+    "dedup per producer",
+    "R12",
+    "one_producer_two_partitions",
+    "sequences are remembered by producer, not by producer and partition",
+)
+def _per_producer() -> None:
+    for name in ("judge", "apply"):
+        _replace(Dedup, name, _by_producer_alone(getattr(Dedup, name)))
+
+
+def _by_producer_alone(method: Callable[..., object]) -> Callable[..., object]:
+    return lambda dedup, key, *rest: method(dedup, (key[0], 0, 0), *rest)
+
+
+@_mutation(
+    "trim before commit", "R22", "trim_is_a_decision", "a member drops what a TRIM names that is not committed yet"
+)
+def _early_trim() -> None:
+    due = Trimming.due
+
+    def all_of_it(trimming: Trimming, applied: int, at: float) -> list[Effect]:
+        return due(trimming, trimming._history.end, at)
+
+    _replace(Trimming, "due", all_of_it)
+
+
+# --- elections ---
+
+
+@_mutation(
+    "a lone suspect stands",
+    "R4",
+    "one_way_from_the_leader",
+    "whoever has no leader stands, without asking who else has none",
+)
+def _lone() -> None:
+    def alone(elections: Elections, number: int) -> list[Effect]:
+        return elections._win((elections.me,)) if elections.phase is Phase.PROBING else []
+
+    _replace(Elections, "_close", alone)
+
+
+@_mutation(
+    "back-off without a ceiling",
+    "R3",
+    "no_quorum_and_back",
+    "after each NO_QUORUM a candidate waits twice as long, without end",
+)
+def _no_ceiling() -> None:
+    _replace(election, "BACK_OFF_MAX_S", 1e9)
+
+
+# --- how ---
+
+
+def _replace(where: Any, name: str, by: object) -> None:
+    """Patch, where there is something to patch: a rule that has moved must not stay untested. Raises AttributeError."""
+    getattr(where, name)
+    setattr(where, name, by)
+
+
+def _unchecked(kind: type) -> None:
+    """The code's own assertion would catch this at once; the promises to clients must, too."""
+    _replace(kind, "check_invariants", lambda _: None)

@@ -1,0 +1,321 @@
+"""The witness can see each broken promise: members and logs that no correct cluster shows (protocol section 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from logstream.core.replica.history import History
+from logstream.core.replica.promise import Promise
+from logstream.protocol.batches import NO_PRODUCER, Batch, stamp_producer
+from logstream.protocol.identity import NO_EPOCH, Epoch, Member, View
+from logstream.protocol.messages import Entry, ReplicateAck, State, ViewInstallAck
+from logstream.protocol.records import RecordBuilder
+from simulation.ledger import Ledger
+from simulation.violation import Violation
+from simulation.witness import HOLDBACK_ENTRIES, Witness
+from tests.core.builders import A, B, C, append, epoch, following, view
+
+
+@dataclass
+class Held:
+    """A holdback of this size."""
+
+    entries: int
+    bytes: int = 1
+
+    def __len__(self) -> int:
+        return self.entries
+
+
+@dataclass
+class Follower:
+    holdback: Held
+
+
+@dataclass
+class Seen:
+    """What the witness looks at of a member."""
+
+    me: Member
+    history: History = field(default_factory=History)
+    followership: Follower | None = None
+    promise: Promise = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.promise = Promise(self.me)
+
+    @property
+    def commit(self) -> int:
+        return self.history.commit
+
+    def accepts(self, one: View) -> Seen:
+        self.promise.accept(one, (), None)
+        return self
+
+    def resumes(self, one: View) -> Seen:
+        assert self.promise.resume(one.epoch) is not None
+        return self
+
+
+class World:
+    """A witness, and members to show it."""
+
+    def __init__(self) -> None:
+        self.witness = Witness(Ledger())
+
+    def look(self, *members: Any) -> None:
+        for member in members:
+            self.witness.look(member)
+
+    def breaks(self, rule: str, *members: Any) -> None:
+        with pytest.raises(Violation) as seen:
+            self.look(*members)
+        assert seen.value.rule == rule, str(seen.value)
+
+    def installed(self, one: View, *members: Seen) -> None:
+        """These accept a view; the first of them leads it."""
+        for member in members:
+            self.look(member.accepts(one))
+        for member in members:
+            self.look(member.resumes(one))
+
+
+def real_batch(*values: bytes) -> Batch:
+    """A batch whose records can be read."""
+    builder = RecordBuilder()
+    for value in values:
+        builder.append(None, value, (), 0)
+    return stamp_producer(builder.build(), NO_PRODUCER, 0, -1)
+
+
+def add(member: Seen, made_in: Epoch, *values: bytes) -> Entry:
+    return append(member.history, made_in, real_batch(*values))
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def trio(world: World) -> tuple[Seen, Seen, Seen]:
+    """A leads view 1 of a, b, c; all hold one entry, which is committed nowhere yet."""
+    a, b, c = Seen(A), Seen(B), Seen(C)
+    world.installed(view(1, A, B, C, commit="majority"), a, b, c)
+    entry = add(a, epoch(1), b"1")
+    b.history.follow(entry)
+    c.history.follow(entry)
+    world.look(a, b, c)
+    return a, b, c
+
+
+def test_a_correct_cluster_breaks_nothing(world: World, trio: tuple[Seen, Seen, Seen]) -> None:
+    a, b, c = trio
+    for member in (a, b, c):
+        member.history.commit_to(1)
+        world.look(member)
+    assert world.witness.ledger.end == 1
+
+
+# --- leaders and views ---
+
+
+def test_two_members_that_lead_one_epoch_are_seen(world: World) -> None:
+    a, b = Seen(A), Seen(B)
+    world.installed(view(1, A, B, leader=A), a, b)
+    stolen = View(epoch(1, A), B, (A, B), (), 0, "c1", "all")
+    b.promise.active = stolen
+    world.breaks("I1", b)
+
+
+def test_an_epoch_with_two_views_is_seen(world: World) -> None:
+    a = Seen(A)
+    world.installed(view(1, A), a)
+    a.promise.active = view(1, A, B)
+    world.breaks("I3", a)
+
+
+def test_a_view_that_no_quorum_of_the_one_before_has_promised_is_seen(world: World) -> None:
+    a, b, c = Seen(A), Seen(B), Seen(C)
+    world.installed(view(1, A, B, C), a, b, c)
+    world.look(c.accepts(view(2, C)))
+    world.breaks("I3", c.resumes(view(2, C)))
+
+
+def test_two_identities_of_one_node_in_a_view_are_seen(world: World) -> None:
+    again = Member("a", "other", A.address)
+    world.breaks("I18", Seen(A).accepts(view(1, A, again)))
+
+
+def test_a_promise_that_goes_back_is_seen(world: World) -> None:
+    a = Seen(A)
+    a.promise.promise(epoch(5, B))
+    world.look(a)
+    a.promise.promised = epoch(4, B)
+    world.breaks("I2", a)
+
+
+def test_an_installed_view_that_goes_back_is_seen(world: World) -> None:
+    a = Seen(A)
+    world.installed(view(2, A), a)
+    a.promise.installed = view(1, A)
+    world.breaks("I2", a)
+
+
+# --- logs ---
+
+
+def test_an_epoch_that_gives_a_gseq_twice_is_seen(world: World) -> None:
+    a, b = Seen(A), Seen(B)
+    add(a, epoch(1), b"1")
+    add(b, epoch(1), b"another")
+    world.breaks("I4", a, b)
+
+
+def test_logs_of_one_view_that_differ_are_seen(world: World) -> None:
+    a, b = Seen(A), Seen(B)
+    world.installed(view(2, A, B), a, b)
+    add(a, epoch(2), b"1")
+    add(b, epoch(1), b"another")
+    world.breaks("I5", a, b)
+
+
+def test_a_view_that_begins_with_two_logs_is_seen(world: World) -> None:
+    a, b = Seen(A), Seen(B)
+    add(a, epoch(1), b"1")
+    world.breaks("I16", a.accepts(view(2, A, B)), b.accepts(view(2, A, B)))
+
+
+def test_a_log_that_is_cut_outside_of_a_view_change_is_seen(world: World, trio: tuple[Seen, Seen, Seen]) -> None:
+    _, b, _ = trio
+    b.history.truncate(0)
+    world.breaks("I17", b)
+
+
+def test_a_log_that_is_cut_below_its_commit_is_seen(world: World, trio: tuple[Seen, Seen, Seen]) -> None:
+    a, b, _ = trio
+    for member in (a, b):
+        member.history.commit_to(1)
+        world.look(member)
+    b.history = History()
+    world.breaks("I17", b.accepts(view(2, A, B, C)))
+
+
+def test_a_holdback_beyond_its_bound_is_seen(world: World) -> None:
+    a = Seen(A)
+    a.followership = Follower(Held(HOLDBACK_ENTRIES + 1))
+    world.breaks("I19", a)
+
+
+# --- commit ---
+
+
+def test_a_commit_on_too_few_members_is_seen(world: World, trio: tuple[Seen, Seen, Seen]) -> None:
+    a, _, _ = trio
+    add(a, epoch(1), b"2")
+    world.look(a)
+    a.history.commit_to(2)
+    world.breaks("I6", a)
+
+
+def test_a_commit_by_a_member_that_does_not_lead_is_seen(world: World, trio: tuple[Seen, Seen, Seen]) -> None:
+    _, b, _ = trio
+    b.history.commit_to(1)
+    world.breaks("I6", b)
+
+
+def test_a_commit_that_goes_back_is_seen(world: World, trio: tuple[Seen, Seen, Seen]) -> None:
+    a, _, _ = trio
+    a.history.commit_to(1)
+    world.look(a)
+    a.history.commit = 0
+    world.breaks("I2", a)
+
+
+def test_a_base_without_a_committed_entry_is_seen(world: World, trio: tuple[Seen, Seen, Seen]) -> None:
+    a, b, c = trio
+    a.history.commit_to(1)
+    world.look(a)
+    for member in (b, c):
+        member.history = History()
+        world.look(member.accepts(view(2, B, C)))
+    world.breaks("I7", b.resumes(view(2, B, C)))
+
+
+def test_another_entry_committed_at_a_committed_gseq_is_seen(world: World, trio: tuple[Seen, Seen, Seen]) -> None:
+    a, b, c = trio
+    a.history.commit_to(1)
+    world.look(a)
+    for member in (b, c):
+        member.history = History()
+    entry = add(b, epoch(2, B), b"another")
+    c.history.follow(entry)
+    b.history.commit_to(1)
+    b.accepts(view(2, B, C, base=1))
+    world.breaks("I7", b)
+
+
+def test_an_overtaken_leader_that_commits_is_seen(world: World, trio: tuple[Seen, Seen, Seen]) -> None:
+    a, b, c = trio
+    a.promise.promise(epoch(2, B))
+    for member in (a, b, c):
+        world.look(member)
+    empty = [Seen(B), Seen(C)]
+    for member in empty:
+        member.promise.promise(epoch(2, B))
+    for member, fresh in zip((b, c), empty, strict=True):
+        member.history = fresh.history
+        world.look(member.accepts(view(2, B, C)))
+    world.look(b.resumes(view(2, B, C)))
+    a.promise.active = view(1, A, B, C, commit="majority")
+    world.witness.mirror(B).chains = list(world.witness.mirror(A).chains)  # as if b held it still
+    a.history.commit_to(1)
+    world.breaks("I21", a)
+
+
+def test_a_second_cluster_that_commits_is_seen(world: World, trio: tuple[Seen, Seen, Seen]) -> None:
+    a, _, _ = trio
+    a.history.commit_to(1)
+    world.look(a)
+    stranger = Seen(Member("z", "s"))
+    other = View(Epoch.of(1, stranger.me), stranger.me, (stranger.me,), (), 0, "c2", "all")
+    world.installed(other, stranger)
+    append(stranger.history, other.epoch, real_batch(b"2"))
+    append(stranger.history, other.epoch, real_batch(b"3"))
+    stranger.history.commit_to(2)
+    world.breaks("I7", stranger)
+
+
+# --- what is said ---
+
+
+def test_an_ack_below_what_was_promised_aloud_is_seen(world: World) -> None:
+    digest = History().log.digest()
+    world.witness.said(A, State(epoch(3, B), None, (), NO_EPOCH, digest))
+    with pytest.raises(Violation, match="I10"):
+        world.witness.said(A, ReplicateAck(epoch(2, B), 0, 0, 0, False))
+
+
+def test_an_ack_of_an_installation_below_what_was_promised_aloud_is_seen(world: World) -> None:
+    world.witness.said(A, ViewInstallAck(epoch(3, B)))
+    with pytest.raises(Violation, match="I10"):
+        world.witness.said(A, ViewInstallAck(epoch(2, B)))
+
+
+def test_an_ack_of_what_is_not_held_is_seen(world: World, trio: tuple[Seen, Seen, Seen]) -> None:
+    with pytest.raises(Violation, match="I10"):
+        world.witness.said(B, ReplicateAck(epoch(1), 7, 7, 0, False))
+
+
+def test_following_entries_one_by_one_is_the_same_as_all_at_once(world: World) -> None:
+    a, b = Seen(A), Seen(B)
+    world.installed(view(1, A, B), a, b)
+    for number in range(20):
+        add(a, epoch(1), b"%d" % number)
+        world.look(a)
+    b.history = following(a.history)
+    world.look(b)
+    assert world.witness.mirror(A).chains == world.witness.mirror(B).chains
