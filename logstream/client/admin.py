@@ -1,30 +1,37 @@
-"""Admin: topics and the state of the cluster, one question at a time.
+"""Admin: topics, who leads and the state of the cluster, one question at a time.
 
 Every call goes to the leader, which Metadata names, and is repeated elsewhere until `timeout_s` has passed while
-brokers are away or say RETRY. A creation whose answer was lost is recognised when it is repeated.
+brokers are away or say RETRY; when none that is known answers, the cluster is looked for again. A creation whose
+answer was lost is recognised when it is repeated.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Sequence
+from functools import partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from logstream.client.connection import ask
 from logstream.client.finding import find
 from logstream.protocol.errors import (
     ErrorCode,
     LogStreamError,
+    NoClusterFound,
     RequestTimedOut,
     UnknownTopic,
     error_for,
 )
 from logstream.protocol.messages import (
+    AdminResponse,
+    ChangeLeader,
     ClientRequest,
     CreateTopic,
     DeleteTopic,
+    ForceView,
     InvalidRequestResponse,
     Metadata,
     MetadataResponse,
@@ -35,7 +42,9 @@ from logstream.protocol.messages import (
 )
 
 ANSWER_S = 5.0  # one broker's time for one answer
+STATUS_S = 1.0  # the same for its status, which it gives after 0.2 s at the latest
 AGAIN_S = 0.05
+HAND_OVER_S = 2.0  # before the leader is asked once more to hand over
 
 R = TypeVar("R")
 
@@ -49,7 +58,9 @@ class Admin:
     def __init__(
         self, bootstrap: str | Sequence[str] | None = None, cluster: str = "logstream", timeout_s: float = 10.0
     ) -> None:
-        self._brokers = find(bootstrap, cluster)  # the one to ask first comes first
+        self._find = partial(find, bootstrap, cluster)
+        self._brokers = self._find()  # the one to ask first comes first
+        self._passed_over: set[str] = set()  # brokers that could not say, since one could
         self._cluster = cluster
         self._timeout_s = timeout_s
 
@@ -89,6 +100,7 @@ class Admin:
             asked = self._brokers[0]
             answer, reason = self._try(asked, Metadata(topics), MetadataResponse, deadline)
             if answer is not None and answer.leader is not None:
+                self._passed_over.clear()
                 self._learn(answer, asked)
                 if answer.leader.address == asked:
                     return answer
@@ -101,12 +113,55 @@ class Admin:
         """What `logstream status --json` prints, as the first broker that answers sees it. Raises RequestTimedOut."""
         deadline, reason = time.monotonic() + self._timeout_s, ""
         while time.monotonic() < deadline:
-            answer, reason = self._try(self._brokers[0], StatusRequest(), StatusResponse, deadline)
+            answer, reason = self._try(
+                self._brokers[0], StatusRequest(), StatusResponse, min(deadline, time.monotonic() + STATUS_S)
+            )
             if answer is not None:
+                self._passed_over.clear()
                 found: dict[str, Any] = json.loads(answer.json)
                 return found
             self._next()
         raise self._too_late(reason)
+
+    def change_leader(self, node_id: str) -> MetadataResponse:
+        """Let this member lead; returns when it does. Raises InvalidRequest if it is none, RequestTimedOut."""
+        deadline = time.monotonic() + self._timeout_s
+        while time.monotonic() < deadline:
+            answer, _ = self._at_leader(ChangeLeader(node_id))
+            if answer.error is not ErrorCode.NONE:
+                raise error_for(answer.error, answer.text)
+            until = min(time.monotonic() + HAND_OVER_S, deadline)
+            while time.monotonic() < until:
+                seen = self.metadata()
+                if seen.leader is not None and seen.leader.node_id == node_id:
+                    return seen
+                time.sleep(AGAIN_S)
+        raise RequestTimedOut(
+            f"{node_id} does not lead after {self._timeout_s:g} s: is it alive? See `logstream status`"
+        )
+
+    def force_view(self, accept_data_loss: bool) -> MetadataResponse:
+        """Let those that answer go on without a quorum; returns when they have a leader.
+
+        What only the missing members held is lost, and clients hear so (DATA_LOST). Raises InvalidRequest where a
+        leader is heard, or without the consent; RequestTimedOut.
+        """
+        deadline, reason = time.monotonic() + self._timeout_s, ""
+        while time.monotonic() < deadline:
+            for broker in list(self._brokers):
+                answer, said = self._try(broker, ForceView(accept_data_loss), AdminResponse, deadline)
+                if answer is not None and answer.error is ErrorCode.NONE:
+                    return self.metadata()
+                reason = f"{broker}: {answer.text}" if answer is not None else said
+                if answer is not None and (not accept_data_loss or self._leads_somebody(broker, deadline)):
+                    raise error_for(answer.error, answer.text)
+            self._next()
+        raise self._too_late(reason)
+
+    def _leads_somebody(self, broker: str, deadline: float) -> bool:
+        """Does this broker hear a leader?"""
+        answer, _ = self._try(broker, Metadata(()), MetadataResponse, deadline)
+        return answer is not None and answer.leader is not None
 
     def close(self) -> None:
         """Nothing is open between calls; for symmetry."""
@@ -121,14 +176,25 @@ class Admin:
 
     # --- asking ---
 
-    def _at_leader(self, message: CreateTopic | DeleteTopic) -> tuple[TopicResponse, bool]:
+    @overload
+    def _at_leader(self, message: CreateTopic | DeleteTopic) -> tuple[TopicResponse, bool]: ...
+
+    @overload
+    def _at_leader(self, message: ChangeLeader) -> tuple[AdminResponse, bool]: ...
+
+    def _at_leader(
+        self, message: CreateTopic | DeleteTopic | ChangeLeader
+    ) -> tuple[TopicResponse | AdminResponse, bool]:
         """The leader's answer, and whether an earlier try may have been carried out."""
+        kind: type[TopicResponse | AdminResponse] = (
+            AdminResponse if isinstance(message, ChangeLeader) else TopicResponse
+        )
         deadline, reason, lost = time.monotonic() + self._timeout_s, "", False
         while time.monotonic() < deadline:
             leader = self.metadata().leader
             if leader is None:
                 continue
-            answer, reason = self._try(leader.address, message, TopicResponse, deadline)
+            answer, reason = self._try(leader.address, message, kind, deadline)
             if answer is not None and answer.error not in (ErrorCode.RETRY, ErrorCode.NOT_ASSIGNED):
                 return answer, lost
             reason = answer.text if answer is not None else reason
@@ -155,8 +221,14 @@ class Admin:
         self._brokers = list(dict.fromkeys([*leader, asked, *known, *self._brokers]))
 
     def _next(self) -> None:
+        """The next broker, at once; when all have been asked in vain, rest, and look who else is there."""
+        self._passed_over.add(self._brokers[0])
         self._brokers.append(self._brokers.pop(0))
+        if not self._passed_over.issuperset(self._brokers):
+            return
         time.sleep(AGAIN_S)
+        with contextlib.suppress(NoClusterFound):
+            self._brokers = list(dict.fromkeys([*self._find(), *self._brokers]))
 
     def _too_late(self, reason: str) -> LogStreamError:
         return RequestTimedOut(f"no answer from cluster {self._cluster!r} within {self._timeout_s:g} s: {reason}")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import partial
 from random import SystemRandom
 from time import monotonic
 from types import TracebackType
@@ -74,7 +75,8 @@ class Consumer:
         settings = ConsumerSettings(
             names, start, follow, wait, credit_max=credit_max, deadline_s=timeout_s, fetch_max=min(credit_max, 4 << 20)
         )
-        self._core = ConsumerCore(find(bootstrap, cluster), SystemRandom(), settings)
+        seek = partial(find, bootstrap, cluster)
+        self._core = ConsumerCore(seek(), SystemRandom(), settings)
         self._topics = names
         self._credit_step = credit_max // 8  # bytes that are taken before the core is told
         self._changed = threading.Condition()  # guards the four below
@@ -88,7 +90,7 @@ class Consumer:
         self._positions: dict[tuple[str, int], int] = {}  # behind all batches that were taken completely
         self._current: Record | None = None  # the last one that was taken
         self._host: CoreHost[ConsumerEffect] = CoreHost(
-            "logstream-consumer", cluster, self._core.handle, self._deliver, self._broke
+            "logstream-consumer", cluster, seek, self._core.handle, self._deliver, self._broke
         )
         self._host.call(lambda: self._host.feed(Opened(self._host.loop.time())))
         lifetime.opened(self)

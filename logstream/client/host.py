@@ -3,7 +3,8 @@
     application --call--> loop thread: core.handle(event) -> effects -> connections, timers, or the client
                           connections, timers ----------------^
 
-The core runs on this thread alone. The thread is a daemon: a program that ends without closing its
+The core runs on this thread alone; only looking for the cluster again, which may take seconds, has a
+short-lived one of its own. The thread is a daemon: a program that ends without closing its
 clients is not kept alive by them (the producer has its own last word, see producer.py).
 """
 
@@ -17,9 +18,11 @@ from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 from logstream.client.connection import Connections
-from logstream.core.client_effects import Request
+from logstream.core.client_effects import Request, SeekCluster
+from logstream.core.client_events import ClusterSought
 from logstream.core.effects import SetTimer
 from logstream.core.events import Due
+from logstream.protocol.errors import NoClusterFound
 
 Effect = TypeVar("Effect")
 STOP_S = 2.0  # how long the thread may take to end
@@ -34,16 +37,21 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 class CoreHost(Generic[Effect]):
-    """Runs a core. `deliver` gets the effects that are neither requests nor timers; `broke` hears of its exceptions."""
+    """Runs a core. `deliver` gets the effects that are left over; `broke` hears of its exceptions.
+
+    `seek` looks for the cluster and returns addresses of brokers; it raises NoClusterFound.
+    """
 
     def __init__(
         self,
         name: str,
         cluster: str,
+        seek: Callable[[], list[str]],
         handle: Callable[[Any], list[Effect]],
         deliver: Callable[[Effect], None],
         broke: Callable[[Exception], None],
     ) -> None:
+        self._seek = seek
         self._handle = handle
         self._deliver = deliver
         self._broke = broke
@@ -86,6 +94,8 @@ class CoreHost(Generic[Effect]):
                 self._connections.send(effect)
             elif isinstance(effect, SetTimer):
                 self._set_timer(effect.timer, effect.after_s)
+            elif isinstance(effect, SeekCluster):
+                threading.Thread(target=self._seek_cluster, name=f"{self._thread.name}-seek", daemon=True).start()
             else:
                 self._deliver(effect)
 
@@ -96,6 +106,14 @@ class CoreHost(Generic[Effect]):
             return
         self.call(self.loop.stop)
         self._thread.join(STOP_S)
+
+    def _seek_cluster(self) -> None:
+        """On a thread of its own: sockets and files are waited for."""
+        try:
+            found = tuple(self._seek())
+        except (NoClusterFound, OSError, ValueError):
+            found = ()
+        self.call(lambda: self.feed(ClusterSought(found, self.loop.time())))
 
     def _set_timer(self, timer: Hashable, after_s: float) -> None:
         earlier = self._timers.get(timer)

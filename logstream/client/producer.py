@@ -15,6 +15,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
+from functools import partial
 from random import SystemRandom
 from time import monotonic, time_ns
 from types import TracebackType
@@ -66,10 +67,10 @@ class Producer:
         buffer_max: int = BUFFER_MAX,
         create: bool = True,
     ) -> None:
-        addresses = find(bootstrap, cluster)
+        seek = partial(find, bootstrap, cluster)
         settings = ProducerSettings(linger_s, batch_max, timeout_s, create)
         self._core = ProducerCore(
-            addresses, lambda bytes_max: RecordBuilder(compression, bytes_max), SystemRandom(), settings
+            seek(), lambda bytes_max: RecordBuilder(compression, bytes_max), SystemRandom(), settings
         )
         self._timeout_s = timeout_s
         self._buffer_max = buffer_max
@@ -80,9 +81,10 @@ class Producer:
         self._buffered = 0  # bytes
         self._pending = 0  # records neither acknowledged nor given up
         self._failures: deque[Handle | BulkHandle] = deque(maxlen=FAILURES_MAX)
+        self._news: LogStreamError | None = None  # about records that are acknowledged, for flush and close
         self._refusal = ""  # why nothing can be sent any more
         self._host: CoreHost[ProducerEffect] = CoreHost(
-            "logstream-producer", cluster, self._core.handle, self._deliver, self._broke
+            "logstream-producer", cluster, seek, self._core.handle, self._deliver, self._broke
         )
         lifetime.opened(self)
 
@@ -209,11 +211,12 @@ class Producer:
         with self._lock:
             unreported = [handle for handle in self._failures if not handle.reported]
             self._failures.clear()
+            news, self._news = self._news, None
         for handle in unreported:
             handle.reported = True
-        first = error_of(unreported[0]) if unreported else None
+        first = error_of(unreported[0]) if unreported else news
         if first is not None:
-            if len(set(unreported)) == 1:
+            if len(set(unreported)) <= 1:
                 raise first
             raise type(first)(f"{first} (and {len(set(unreported)) - 1} more sends were not acknowledged)") from first
 
@@ -256,6 +259,8 @@ class Producer:
         if isinstance(effect, Acknowledged):
             self._settled(acknowledge(effect.tickets, effect.partition, effect.offset), effect.cost, [])
         elif isinstance(effect, Failed):
+            if not effect.tickets:
+                self._news = effect.error
             handles = fail(effect.tickets, effect.error)
             self._settled(records_in(effect.tickets), effect.cost, handles)
 

@@ -36,6 +36,11 @@ def _facts(status: dict[str, Any]) -> list[tuple[str, object]]:
         ("longest turn", f"{status['loop_turn_max_ms']:.1f} ms"),
         ("answered by", f"{status['node_id']}, {status['state']}"),
     ]
+    if status["no_quorum"]:
+        shown.append(("trouble", status["no_quorum"]))
+    if status["quarantined"]:
+        text = f"{status['quarantined']} entries that no union of logs could keep; none of them was acknowledged"
+        shown.append(("quarantined", text))
     if status["refused"]:
         shown.append(("refused", ", ".join(f"{reason}: {count}" for reason, count in status["refused"].items())))
     if status["no_answer"]:
@@ -44,9 +49,10 @@ def _facts(status: dict[str, Any]) -> list[tuple[str, object]]:
 
 
 def _members(status: dict[str, Any]) -> str:
-    columns = ("node_id", "address", "role", "served_by")
-    rows = [tuple(member[column] or "" for column in columns) for member in status["members"]]  # only leaders know all
-    return table(("MEMBER", "ADDRESS", "ROLE", "SERVED BY"), rows)
+    """Who is watched by the node that answers has a phi: all by the leader, the leader by the others."""
+    columns = ("node_id", "address", "role", "served_by", "phi")
+    rows = [tuple("" if member[key] is None else member[key] for key in columns) for member in status["members"]]
+    return table(("MEMBER", "ADDRESS", "ROLE", "SERVED BY", "PHI"), rows)
 
 
 def _topics(topics: Sequence[dict[str, Any]]) -> str:

@@ -16,6 +16,8 @@ from logstream.protocol.batches import NO_PRODUCER, Batch, base_offset_in, crc_i
 from logstream.protocol.errors import ErrorCode
 from logstream.protocol.identity import NO_EPOCH, Epoch, Member
 from logstream.protocol.messages import (
+    AdminResponse,
+    ChangeLeader,
     ClientRequest,
     ClientResponse,
     CreateTopic,
@@ -24,6 +26,7 @@ from logstream.protocol.messages import (
     Fetched,
     FetchFrom,
     FetchResponse,
+    ForceView,
     Metadata,
     MetadataResponse,
     Produce,
@@ -69,6 +72,7 @@ class ClusterModel:
 
     def __init__(self, addresses: Sequence[str], create: bool = True, partitions: int = 1) -> None:
         self.brokers = [Member(f"n{number}", "s", address) for number, address in enumerate(addresses, 1)]
+        self.leader = self.brokers[0]
         self.cluster_id = "c1"
         self.lineage: Epoch = NO_EPOCH
         self.topics: dict[str, ModelTopic] = {}
@@ -107,8 +111,25 @@ class ClusterModel:
             case DeleteTopic(name):
                 gone = self.topics.pop(name, None)
                 return TopicResponse(ErrorCode.UNKNOWN_TOPIC if gone is None else ErrorCode.NONE)
+            case ChangeLeader(node_id):
+                return self._change_leader(node_id)
+            case ForceView(accepted):
+                return self._force_view(accepted)
             case StatusRequest():
                 return StatusResponse(json.dumps({"cluster_id": self.cluster_id}))
+
+    def _change_leader(self, node_id: str) -> AdminResponse:
+        chosen = next((broker for broker in self.brokers if broker.node_id == node_id), None)
+        if chosen is None:
+            return AdminResponse(ErrorCode.INVALID_REQUEST, f"there is no member {node_id!r}")
+        self.leader = chosen
+        return AdminResponse(ErrorCode.NONE)
+
+    def _force_view(self, accepted: bool) -> AdminResponse:
+        if not accepted or not self.leaderless:
+            return AdminResponse(ErrorCode.INVALID_REQUEST, "this cluster has a leader, there is nothing to force")
+        self.leaderless.clear()
+        return AdminResponse(ErrorCode.NONE)
 
     def _metadata(self, address: str, asked: Metadata) -> MetadataResponse:
         topics = []
@@ -116,7 +137,7 @@ class ClusterModel:
             if name not in self.topics and asked.create and self.create:
                 self.make(name, self.partitions)
             topics.append(self._topic_metadata(name))
-        leader = None if address in self.leaderless else self.brokers[0]
+        leader = None if address in self.leaderless else self.leader
         return MetadataResponse(
             self.cluster_id, self.lineage, 1, leader, tuple(self.brokers), tuple(topics), self.record_max
         )

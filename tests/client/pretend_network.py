@@ -13,8 +13,8 @@ from itertools import count
 from random import Random
 from typing import Any
 
-from logstream.core.client_effects import Request
-from logstream.core.client_events import Answered, Lost
+from logstream.core.client_effects import Request, SeekCluster
+from logstream.core.client_events import Answered, ClusterSought, Lost
 from logstream.core.effects import SetTimer
 from logstream.core.events import Due
 from logstream.protocol.errors import ErrorCode
@@ -61,6 +61,8 @@ class PretendNetwork:
                 self._send(effect)
             elif isinstance(effect, SetTimer):
                 self._set_timer(effect)
+            elif isinstance(effect, SeekCluster):
+                self.at(self.now + 0.1, lambda: self.tell(ClusterSought((), self.now)))
             else:
                 self.outcomes.append(effect)
 

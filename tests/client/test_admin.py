@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from logstream import Admin, NoClusterFound, RequestTimedOut, TopicExists, UnknownTopic
+from logstream import Admin, InvalidRequest, NoClusterFound, RequestTimedOut, TopicExists, UnknownTopic
 from logstream.protocol.errors import ErrorCode
-from logstream.protocol.messages import CreateTopic, StatusRequest, TopicResponse
+from logstream.protocol.messages import AdminResponse, ChangeLeader, CreateTopic, StatusRequest, TopicResponse
 from tests.client.fake_broker import FakeBrokers
 
 
@@ -53,6 +53,44 @@ def test_metadata_is_the_leaders(brokers: FakeBrokers) -> None:
     brokers.model.leaderless.add(brokers.addresses[1])
     leader = Admin([brokers.addresses[1], brokers.addresses[0]]).metadata().leader
     assert leader is not None and leader.address == brokers.addresses[0]
+
+
+def test_a_member_is_made_leader(brokers: FakeBrokers) -> None:
+    with Admin(brokers.addresses) as admin:
+        seen = admin.change_leader("n2")
+        assert seen.leader is not None and seen.leader.address == brokers.addresses[1]
+        with pytest.raises(InvalidRequest, match="there is no member 'n9'"):
+            admin.change_leader("n9")
+
+
+def test_a_member_that_never_leads_is_named(brokers: FakeBrokers) -> None:
+    ignored = AdminResponse(ErrorCode.NONE)
+    brokers.spoil = lambda request: ignored if isinstance(request, ChangeLeader) else None
+    with pytest.raises(RequestTimedOut, match=r"n2 does not lead after 0\.3 s"):
+        Admin(brokers.addresses, timeout_s=0.3).change_leader("n2")
+
+
+def test_a_view_is_forced_where_no_leader_is_heard(brokers: FakeBrokers) -> None:
+    brokers.model.leaderless.update(brokers.addresses)
+    with Admin(brokers.addresses) as admin:
+        assert admin.force_view(accept_data_loss=True).leader is not None
+        with pytest.raises(InvalidRequest, match="has a leader"):
+            admin.force_view(accept_data_loss=True)
+
+
+def test_a_view_is_not_forced_without_consent(brokers: FakeBrokers) -> None:
+    brokers.model.leaderless.update(brokers.addresses)
+    with pytest.raises(InvalidRequest):
+        Admin(brokers.addresses).force_view(accept_data_loss=False)
+    assert brokers.model.leaderless == set(brokers.addresses)
+
+
+def test_when_all_known_brokers_are_gone_the_cluster_is_looked_for_again(
+    brokers: FakeBrokers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finds = [["127.0.0.1:1"], ["127.0.0.1:1"], brokers.addresses]
+    monkeypatch.setattr("logstream.client.admin.find", lambda bootstrap, cluster: finds.pop(0))
+    assert Admin(cluster="c").status() == {"cluster_id": "c1"}
 
 
 def test_the_time_out_says_why(brokers: FakeBrokers) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from logstream import (
+    DataLost,
     InvalidRequest,
     LogStreamError,
     NoClusterFound,
@@ -22,6 +23,7 @@ from logstream import (
     UnknownTopic,
 )
 from logstream.protocol.errors import ErrorCode
+from logstream.protocol.identity import Epoch
 from logstream.protocol.messages import ClientRequest, ClientResponse, Produce, ProduceResponse
 from logstream.protocol.records import read
 from tests.client.fake_broker import FakeBrokers
@@ -154,6 +156,17 @@ def test_a_partition_that_moves_is_followed(brokers: FakeBrokers) -> None:
         brokers.model.move("t", 0, brokers.addresses[1])
         assert producer.send("t", b"b").result(5) == 1
     assert values(brokers, "t") == [b"a", b"b"]
+
+
+def test_a_cluster_that_was_continued_by_force_is_told_by_the_next_flush(brokers: FakeBrokers) -> None:
+    producer = Producer(brokers.addresses)
+    producer.send("t", b"a").result(5)
+    brokers.model.lineage = Epoch(1001, "n1", "s")
+    producer.send("t", b"b").result(5)
+    with pytest.raises(DataLost, match="continued by force"):
+        producer.flush(5)
+    producer.send("t", b"c").result(5)
+    producer.close()
 
 
 def test_the_deadline_raises_the_brokers_last_reason(brokers: FakeBrokers) -> None:

@@ -46,6 +46,9 @@ USAGE = {
     "start --interface nonsense0 --address=": "option --interface: interface nonsense0 is not on this machine: it",
     "start --config /nowhere.ini": "/nowhere.ini: cannot read the settings file: No such file or directory",
     "start --cluster a/b": "option --name: name = 'a/b': a name has 1 to 100",
+    "election": "missing argument 'NAME', see logstream election --help",
+    "force-view": "force-view may lose acknowledged records, repeat it with --accept-data-loss if that is accepted",
+    "force-view --accept-data-loss": "force-view asks before it acts and there is no terminal to ask, add --yes",
     "producer t --timeout -1": "option --timeout-s: timeout_s = '-1.0': input should be greater than 0",
 }
 
@@ -71,7 +74,7 @@ def test_a_malformed_file_is_named_with_its_line(home: Path, tmp_path: Path) -> 
     assert (done.returncode, done.stderr) == (2, f"logstream: {file} line 3: not of the form key = value\n")
 
 
-@pytest.mark.parametrize("line", ["status", "topics list", "topics create t", "consumer t"])
+@pytest.mark.parametrize("line", ["status", "topics list", "topics create t", "consumer t", "election n1"])
 def test_no_cluster_found_says_what_was_tried(home: Path, line: str) -> None:
     done = run(home, *line.split())
     assert (done.returncode, done.stdout) == (1, "")

@@ -20,11 +20,13 @@ STATUS: dict[str, Any] = {
     "view": 7,
     "leader": "n1",
     "members": [
-        {"node_id": "n1", "address": "127.0.0.1:8001", "role": "leader", "served_by": "multicast"},
-        {"node_id": "n2", "address": "127.0.0.1:8002", "role": "follower", "served_by": "tcp"},
+        {"node_id": "n1", "address": "127.0.0.1:8001", "role": "leader", "served_by": "multicast", "phi": 0.4},
+        {"node_id": "n2", "address": "127.0.0.1:8002", "role": "follower", "served_by": "tcp", "phi": None},
     ],
     "commit": 42,
     "commit_rule": "all",
+    "no_quorum": None,
+    "quarantined": 0,
     "topics": [
         {
             "name": "events",
@@ -66,13 +68,19 @@ def test_the_status_for_people() -> None:
         "refused         not a frame: 2",
         "no answer from  topics",
         "",
-        "MEMBER  ADDRESS         ROLE      SERVED BY",
-        "n1      127.0.0.1:8001  leader    multicast",
+        "MEMBER  ADDRESS         ROLE      SERVED BY  PHI",
+        "n1      127.0.0.1:8001  leader    multicast  0.4",
         "n2      127.0.0.1:8002  follower  tcp",
         "",
         "TOPIC   PARTITIONS  RECORDS  BROKERS",
         "events           2        5  n2",
     ]
+
+
+def test_trouble_stands_among_the_facts() -> None:
+    lines = as_text(STATUS | {"no_quorum": "no quorum: n2 does not answer", "quarantined": 3}).splitlines()
+    assert "trouble         no quorum: n2 does not answer" in lines
+    assert any(line.startswith("quarantined     3 entries ") for line in lines)
 
 
 def test_a_node_without_a_view_says_so() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes.local_cluster import LocalCluster
+from tests.processes.traffic import Traffic
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +31,15 @@ def three(make_cluster: Callable[..., LocalCluster]) -> LocalCluster:
     cluster = make_cluster("three")
     cluster.ok("up", "--nodes", "3")
     return cluster
+
+
+@pytest.fixture
+def traffic(make_cluster: Callable[..., LocalCluster], tmp_path: Path) -> Iterator[tuple[LocalCluster, Traffic]]:
+    """Traffic on three nodes."""
+    cluster = make_cluster("traffic")
+    cluster.ok("up")
+    moving = Traffic(cluster, tmp_path)
+    moving.begin()
+    yield cluster, moving
+    moving.stop_readers()
+    cluster.ok("down")

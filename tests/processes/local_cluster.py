@@ -80,6 +80,19 @@ class LocalCluster:
         found: dict[str, Any] = json.loads(self.ok("status", "--json"))
         return found
 
+    def status_at(self, name: str) -> dict[str, Any]:
+        """What this node says of itself and its cluster."""
+        with Admin(self.node(name).address, self.cluster) as admin:
+            return admin.status()
+
+    def node(self, name: str) -> NodeFile:
+        """The running node of this name."""
+        return next(node for node in self.nodes() if node.name == name)
+
+    def send_signal(self, name: str, number: signal.Signals) -> None:
+        """To the process of this node."""
+        os.kill(self.node(name).pid, number)
+
     def nodes(self) -> list[NodeFile]:
         """Who lives."""
         return live_nodes(self.cluster, self.home)
