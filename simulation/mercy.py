@@ -11,9 +11,11 @@ records (the floor, end of Q10): the one loss that no rule of the protocol preve
 
 from __future__ import annotations
 
+from actors.mesh import Seat
 from actors.node import Node
 from logstream.core.replica.promise import Promise
-from logstream.protocol.identity import NO_EPOCH, Epoch, Member, View
+from logstream.core.view_change import ViewChange
+from logstream.protocol.identity import NO_EPOCH, Member, View
 from simulation.cluster import Cluster
 from simulation.witness import Witness, is_enough
 
@@ -69,12 +71,23 @@ class Mercy:
         newest = self._witness.newest()
         views = {newest[one].epoch: newest[one] for one in self._clusters_of(living) if one in newest}
         promises = [self._cluster.replica(member.node_id).promise for member in others]
+        views |= {view.epoch: view for member in others for view in self._under_way(member)}
         for cluster_id in self._clusters_of(others):
             known = [view for one in promises for view in _known(one) if view.cluster_id == cluster_id]
             installed = [one.installed for one in promises if one.installed is not None]
             floor = max((view.epoch for view in installed if view.cluster_id == cluster_id), default=NO_EPOCH)
             views |= {view.epoch: view for view in known if view.epoch >= floor}
         return list(views.values())
+
+    def _under_way(self, member: Member) -> list[View]:
+        """What this member is about to propose: at worst, a view of all whom it has asked."""
+        change: ViewChange = self._cluster.actor(member.node_id, Seat.VIEW_MANAGER).core
+        attempt = change.attempt
+        if attempt is None or attempt.installed:
+            return []
+        if attempt.install is not None:
+            return [attempt.install.view]
+        return [View(attempt.epoch, member, tuple(sorted(attempt.asked)), (), 0, "", "all")]
 
     def _clusters_of(self, members: list[Member]) -> list[str]:
         """The cluster_ids of the views that these members know."""

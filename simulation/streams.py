@@ -20,6 +20,7 @@ from simulation.machine import Machine
 from simulation.virtual_loop import VirtualLoop
 
 RETRANSMIT_S = 0.2  # at most, after a cut has healed
+KEEPALIVE_S = 30.0  # after which a node, not a client, notices that nobody is at the other end (tcp_connection.py)
 
 
 class Ways(Protocol):
@@ -113,6 +114,8 @@ class Stream:
             self._stalled[side].clear()
             if not silent:
                 self._reset(1 - side)
+            elif self.ends[1 - side].machine is not None:
+                self._loop.call_later(KEEPALIVE_S, self._break, 1 - side)
 
     def abort(self) -> None:
         """Something on the way resets the connection; both ends hear of it at once."""

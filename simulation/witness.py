@@ -139,15 +139,16 @@ class Witness:
         names = [member.node_id for member in view.members]
         if len(set(names)) != len(names):
             raise Violation("I18", f"{view} counts two identities of one node")
-        base = (mirror.end, mirror.chains[-1] if mirror.chains else 0)
+        base = (view.base, mirror.chains[view.base - 1] if 0 < view.base <= mirror.end else 0)
         known = self._bases.setdefault(view.epoch, base)
-        if known != base:
-            raise Violation(
-                "I16", f"{mirror.name} began {view} with {base[0]} entries, others with {known[0]}, or others"
-            )
-        if mirror.commit > base[0]:
-            raise Violation("I16", f"{mirror.name} had committed {mirror.commit}, {view} begins with {base[0]}")
-        self._one_log_per_view(mirror, view.epoch, mirror.end)
+        if known != base or mirror.end < view.base:
+            raise Violation("I16", f"{mirror.name} begins {view} with other entries than others do")
+        if mirror.end > view.base and view.epoch not in self.installed:
+            raise Violation("I16", f"{mirror.name} begins {view} with {mirror.end} entries, its base has {view.base}")
+        if mirror.commit > mirror.end:
+            raise Violation("I16", f"{mirror.name} had committed {mirror.commit}, {view} begins with {mirror.end}")
+        for gseq in range(view.base, mirror.end + 1):  # more than the base only where its leader has gone on already
+            self._one_log_per_view(mirror, view.epoch, gseq)
 
     def _promises(self, mirror: Mirror, replica: Replica) -> None:
         """I2: none of these ever decreases at a member."""

@@ -51,7 +51,10 @@ class Attempt:
         return max(known, key=lambda view: view.epoch, default=None)
 
     def new_members(self, me: Member, commit: CommitRule) -> set[Member]:
-        """Who belongs to the new view (Q9a): with commit = majority failure takes nobody out."""
+        """Who belongs to the new view (Q9a): with commit = majority failure takes nobody out.
+
+        Responders that an attempted view has admitted stay admitted: one of them may be the candidate.
+        """
         responders = set(self.states)
         newest = self.newest_installed
         old = quorum.members_of(self.known_views)
@@ -59,11 +62,13 @@ class Attempt:
         keep = responders & old
         majority = commit == "majority" and not self.forced
         if majority and newest is not None and quorum.more_than_half(responders, newest.members):
-            keep = set(newest.members)
-        replaced = {member for member in keep if any(_newer(joiner, member) for joiner in admitted)}
+            keep |= set(newest.members)
+        present = admitted | (keep & responders)
+        replaced = {member for member in keep - present if any(_same_node(member, other) for other in present)}
+        replaced |= {member for member in keep if any(_same_node(member, joiner) for joiner in admitted)}
         return (keep | admitted) - self.leavers - replaced
 
 
-def _newer(joiner: Member, member: Member) -> bool:
-    """Is the joiner a newer incarnation of this member (R15)?"""
-    return joiner.node_id == member.node_id and joiner.store_id != member.store_id
+def _same_node(member: Member, other: Member) -> bool:
+    """Is the other another incarnation of this member (R15)? Of two, the one that answers is the newer."""
+    return other.node_id == member.node_id and other.store_id != member.store_id

@@ -89,6 +89,7 @@ class Discovery:
         self._leaderless_since: float | None = None
         self._topics = 0
         self._dissolving = False
+        self._others_hold_topics = False  # a member that lacks them must not think that the cluster is empty
         self._heard_cluster = False  # its leader or a member without one, since LearnerTimedOut was set
         self._asked_again = False  # as a learner that has heard nobody for a while
         self._warned: set[str] = set()
@@ -116,6 +117,7 @@ class Discovery:
                 return []
             case LeaderLost(at=at):
                 self._leaderless_since = at
+                self._leads = self._dissolving = False  # whoever has stepped down can dissolve nothing
                 return [SetTimer(PresentDue(), 0.0)] if self._view else []
             case LeaderFound():
                 self._leaderless_since = None
@@ -202,6 +204,7 @@ class Discovery:
     def _found_again(self, answer: JoinResponse) -> list[Effect]:
         """Our own cluster answered: whoever lost its leader, or was left out, learns from the present one (R18)."""
         self._heard_cluster = True
+        self._others_hold_topics |= not answer.empty
         lost = self.phase is Phase.LEARNING or self._leaderless_since is not None
         if answer.leader is None or answer.leader == self.me or not lost:
             return []
@@ -271,7 +274,9 @@ class Discovery:
     def _present(self, present: Present, received: Received) -> list[Effect]:
         """A member of a cluster that has no leader is there; if it is another cluster, let it hear of ours."""
         self._disturbed = True
-        self._heard_cluster |= present.cluster_id == self._cluster_id  # it may need this learner to elect a leader
+        if present.cluster_id == self._cluster_id:
+            self._heard_cluster = True  # it may need this learner to elect a leader
+            self._others_hold_topics |= not present.empty
         if self.phase is not Phase.MEMBER:
             return []
         heard = self._leaderless_since is None
@@ -289,7 +294,7 @@ class Discovery:
         if self._topics:
             return effects if empty else effects + self._refuse(cluster_id, log_end)
         leaderless_s = at - self._leaderless_since if self._leaderless_since is not None else 0.0
-        if leaderless_s >= LEADERLESS_S:
+        if leaderless_s >= LEADERLESS_S and not self._others_hold_topics:
             return [*effects, Announce(DropIdentity())]
         if self._leads and self._view is not None and (not empty or (leader is not None and leader > self.me)):
             return effects + self._dissolve(self._view)

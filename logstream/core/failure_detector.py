@@ -16,6 +16,7 @@ full period anew, because it was we who did not listen (R14).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from logstream.core.effects import Announce, Effect, Note, SetTimer
@@ -79,7 +80,7 @@ class FailureDetector:
         self._leads = False
         self._leader: Member | None = None  # heard; None: leaderless, or none was heard yet
         self._leaderless = False  # and has said so
-        self._frozen_at: float | None = None  # promised since then, with no other leader to listen to
+        self._frozen_at: float | None = None  # promised since then, with no other leader to listen to; inf: just now
         self._peers: dict[Member, PhiAccrual] = {}
         self._suspected: set[Member] = set()
         self._lost: set[Member] = set()
@@ -157,7 +158,7 @@ class FailureDetector:
         """A leader that promised, or a node that has heard none yet, has no silence that could be timed (R4)."""
         self._leads = False
         if self._frozen_at is None and self._leader in (None, self._me):
-            self._frozen_at = self._now
+            self._frozen_at = inf
         return []
 
     def _check(self, at: float, late: bool) -> list[Effect]:
@@ -165,8 +166,10 @@ class FailureDetector:
         if late:
             self._restart(at)
         effects: list[Effect] = []
-        if self._frozen_at is not None and at - self._frozen_at > self._settings.fail_s:
-            effects += self._lose_leader("nobody resumed this node")
+        if self._frozen_at is not None:
+            self._frozen_at = min(self._frozen_at, at)
+            silent = at - self._frozen_at > self._settings.fail_s
+            effects += self._lose_leader("nobody resumed this node") if silent else []
         for member in self._watched():
             accrual = self._peers.setdefault(member, PhiAccrual(self._settings, at))
             effects += self._judge(member, accrual.phi(at))

@@ -214,6 +214,22 @@ def test_an_empty_cluster_dissolves_into_one_that_holds_topics(b: Looking) -> No
     assert announced(effects, ShrinkToSelf) == [ShrinkToSelf()]
 
 
+def test_a_leader_that_is_one_no_more_before_it_has_dissolved_drops_its_identity_like_any_member(b: Looking) -> None:
+    b.is_member(A, B)
+    assert announced(b.hears(answer(), A), ShrinkToSelf)
+    b.told(LeaderLost(b.now))
+    b.now += 5.0
+    assert announced(b.hears(answer(), A), DropIdentity) == [DropIdentity()]
+
+
+def test_a_member_without_topics_keeps_its_identity_where_others_of_its_cluster_hold_some(b: Looking) -> None:
+    b.is_member(A, B, leads=False)
+    b.told(LeaderLost(b.now))
+    b.hears(Present(A, "c1", 3, False), A)
+    b.now += 60.0
+    assert announced(b.hears(answer(), A), DropIdentity) == []
+
+
 def test_a_cluster_of_one_dissolves_at_once(b: Looking) -> None:
     b.is_member(B)
     assert announced(b.hears(answer(leader=A, empty=False), A), DropIdentity) == [DropIdentity()]

@@ -92,6 +92,31 @@ def test_with_majority_the_dead_leader_stays_a_member() -> None:
     assert installs(a.gathered())[A].view.members == (A, B, C)
 
 
+def test_with_majority_a_responder_that_an_attempted_view_has_admitted_stays_admitted() -> None:
+    """A is in the attempt only, and the highest of the ring: as no member it could never install anything."""
+    a, installed = Candidate("majority"), view(1, C, B, D, commit="majority")
+    attempted = view(2, C, A, B, D, commit="majority")
+    a.told(ViewsKnown(installed, (attempted,)))
+    a.told(CandidateElected())
+    for member in (A, B, D):
+        a.state(member, installed, attempted=(attempted,))
+    a.due(CollectTimedOut(epoch(1)))
+    assert installs(a.gathered())[A].view.members == (A, B, C, D)
+
+
+def test_with_majority_a_responder_takes_the_place_of_its_older_incarnation() -> None:
+    """R15, I18: no quorum counts two identities of one node."""
+    older = Member("b", "older", B.address)
+    a, installed = Candidate("majority"), view(1, C, A, older, commit="majority")
+    attempted = view(2, C, A, B, commit="majority")
+    a.is_in(installed, (attempted,))
+    a.told(CandidateElected())
+    for member in (A, B, C):
+        a.state(member, installed, attempted=(attempted,))
+    a.due(CollectTimedOut(epoch(2)))
+    assert installs(a.gathered())[A].view.members == (A, B, C)
+
+
 def test_a_host_that_refuses_is_asked_but_not_waited_for(follower: Candidate) -> None:
     follower.told(LinkDown(C, True, follower.now))
     assert asked(follower.told(CandidateElected())) == [A, B, C]

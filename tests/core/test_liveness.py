@@ -256,6 +256,14 @@ def test_a_learner_that_promised_and_never_heard_a_leader_is_leaderless_after_th
     assert len(announced(watch.checks(0.1), LeaderLost)) == 1
 
 
+def test_a_newcomer_whose_clock_has_run_for_long_gets_the_whole_fail_time_too() -> None:
+    """It may promise before its detector has looked at the clock for the first time."""
+    watch = Watch()
+    watch.told(Promised(epoch(2, B)))
+    assert not announced(watch.checks(1.6), LeaderLost)
+    assert announced(watch.checks(0.15), LeaderLost)
+
+
 def test_a_learner_that_nobody_asked_for_anything_is_not_leaderless() -> None:
     watch = Watch()
     assert announced(watch.checks(60.0), object) == []

@@ -94,6 +94,17 @@ def test_a_learner_hands_on_what_is_committed_as_soon_as_a_view_admits_it(source
     assert node.core.applying.applied == 10
 
 
+def test_a_member_that_learned_beyond_the_base_keeps_what_the_view_has_committed_since(source: list[Entry]) -> None:
+    """A member that missed VIEW_INSTALL learns from the installed leader; then the repeated one arrives."""
+    node = ReplicaNode(B)
+    node.hears(A, Heartbeat(epoch(2), 10, 10, (A, B)))
+    node.hears(A, CatchUp(NO_EPOCH, 0, tuple(source), history_of(10).log.digest()))
+    node.now += 1.0
+    node.hears(A, Heartbeat(epoch(2), 10, 10, (A, B)))
+    node.accepts(view(2, A, B, base=8), history_of(8).log.digest())
+    assert (node.core.promise.last_view, node.core.history.end) == (epoch(2), 10)
+
+
 def test_a_commit_of_another_leader_does_not_seal_what_was_staged_from_an_older_one(source: list[Entry]) -> None:
     """The stage may hold a tail that the next view does not have: it must stay possible to cut it."""
     node = ReplicaNode(B)

@@ -14,7 +14,7 @@ from simulation.climate import Climate
 from simulation.cuts import Cut
 from simulation.machine import Machine
 from simulation.network import KERNEL_DATAGRAMS, SMALL, Host, Network
-from simulation.streams import End, Stream
+from simulation.streams import KEEPALIVE_S, End, Stream
 from simulation.virtual_loop import VirtualLoop
 from transport.identity import Identity
 
@@ -158,10 +158,17 @@ def test_a_killed_process_breaks_its_links_and_is_then_refused(world: World) -> 
 def test_a_machine_without_power_breaks_nothing_until_somebody_writes(world: World) -> None:
     world.connected().b.machine.kill()
     world.network.detach("b:1", silent=True)
-    world.passes(60.0)
+    world.passes(20.0)
     assert world.a.links == [("b", "up")]
     world.a.says(world.b, 1)
     world.passes()
+    assert world.a.links[1] == ("b", "down")
+
+
+def test_in_the_end_keepalive_notices_that_a_machine_has_no_power(world: World) -> None:
+    world.connected().b.machine.kill()
+    world.network.detach("b:1", silent=True)
+    world.passes(KEEPALIVE_S + 1.0)
     assert world.a.links[1] == ("b", "down")
 
 

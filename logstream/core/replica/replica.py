@@ -335,7 +335,8 @@ class Replica:
         self.promise.promise(install.view.epoch)
         effects = self._freeze() if rises else []
         cut = self.waiting.take_above(common)
-        self._adopt(holder, install.base.end)
+        ahead = install.view.epoch == self.learning.led  # this view's leader was heard: what it committed since stays
+        self._adopt(holder, max(install.base.end, holder.commit) if ahead else install.base.end)
         self.promise.accept(install.view, install.after, install.installed)
         self.learning.stage.drop()
         self.cluster_id = install.view.cluster_id
