@@ -49,10 +49,10 @@ class ClientGateway(CoreActor):
         """Sessions and waiting fetches."""
         core = self.core
         return {
-            "refused": self.refused + core.refused,
+            "refused": self.refused + core.producing.refused,
             "sessions": len(core.sessions),
-            "polls": len(core.polls),
-            "ready": core.active and core.leader_heard,
+            "polls": len(core.fetching.polls),
+            "ready": core.standing.ready,
             "assigned": {
                 f"{topic.name}/{partition}": owner.node_id
                 for topic in core.catalog.by_name.values()

@@ -1,5 +1,6 @@
 """Discovery: finds this node's cluster, and answers those who look for theirs.
-hears Join, JoinResponse, Present, ViewInstalled, LeaderHeard, LeaderFound, LeaderLost   says Join
+hears Join, JoinResponse, Present, ViewsKnown, ViewInstalled, ViewLeft, LeaderHeard, CandidateHeard   says Join
+hears LeaderFound, LeaderLost, TopicOpened, TopicClosed
 announces FoundCluster, LearnFrom, Introduce, DropIdentity, ShrinkToSelf"""
 
 from __future__ import annotations

@@ -92,7 +92,8 @@ class CoreActor(NodeActor):
         except RemoteProtocolError as error:
             self._refuse(error)
             return
-        self.perform(effects)
+        if effects:
+            self.perform(effects)
 
     def perform(self, effects: list[do.Effect]) -> None:
         """Do what a core wants done, in order."""

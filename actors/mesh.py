@@ -105,7 +105,7 @@ LOCAL: dict[type, tuple[Seat, ...]] = {
     view_vocabulary.TransferLeadership: (Seat.VIEW_MANAGER,),
     view_vocabulary.ForceView: (Seat.VIEW_MANAGER,),
     replica.ViewsKnown: (Seat.VIEW_MANAGER, Seat.ELECTOR, Seat.DISCOVERY),
-    replica.CandidateHeard: (Seat.ELECTOR,),
+    replica.CandidateHeard: (Seat.ELECTOR, Seat.DISCOVERY),
     replica.RangeMoved: (Seat.VIEW_MANAGER,),
     replica.Gather: (Seat.REPLICA,),
     replica.Resume: (Seat.REPLICA,),

@@ -188,7 +188,7 @@ class Node:
         change = ViewChange(me, self._change_settings(), self._around.dice)
         detector = FailureDetectorCore(me, self._phi_settings())
         elections = Elections(me, ElectionSettings(shared.probe_s, shared.promise_s), self._around.dice)
-        discovery = DiscoveryCore(me, shared.agreement(), shared.discovery_s, shared.heartbeat_s)
+        discovery = DiscoveryCore(me, shared.agreement(), shared.discovery_s, shared.heartbeat_s, self._expected_nodes)
         refs[Seat.REPLICA] = SafeRef(Replica.start(scheduler, mesh, replica))
         refs[Seat.VIEW_MANAGER] = SafeRef(ViewManager.start(scheduler, mesh, change))
         refs[Seat.TOPICS] = SafeRef(Topics.start(scheduler, mesh, TopicsCore()))

@@ -60,7 +60,9 @@ def _verdict(outcome: Outcome) -> Iterator[str]:
         f"{outcome.turns} events in {outcome.virtual_s:.1f} s of virtual time"
     )
     yield f"trace hash {outcome.trace_hash}"
-    if outcome.violation is None:
+    if outcome.stranded:
+        yield f"no promise was broken; {', '.join(outcome.stranded)}: too few are left for a quorum, and they say so"
+    elif outcome.violation is None:
         yield f"no promise was broken; all agreed {outcome.settled_s:.1f} s after the last fault"
     else:
         yield f"VIOLATION of {outcome.violation}"
@@ -131,6 +133,7 @@ class Figures:
         self._started = self._said = time.monotonic()
         self._runs = self._acknowledged = self._views = self._events = 0
         self._virtual_s = self._real_s = self._settled_max_s = 0.0
+        self._stranded = 0
         self._faults: Counter[str] = Counter()
         self._rules: Counter[str] = Counter()
 
@@ -143,6 +146,7 @@ class Figures:
         self._virtual_s += outcome.virtual_s
         self._real_s += outcome.real_s
         self._settled_max_s = max(self._settled_max_s, outcome.settled_s)
+        self._stranded += bool(outcome.stranded)
         self._faults.update(outcome.faults)
         if outcome.violation is not None:
             self.violations += 1
@@ -172,6 +176,7 @@ class Figures:
             yield f"  {kind.replace('_', ' '):<18} {count}"
         yield f"acknowledged         {self._acknowledged} records"
         yield f"views                {self._views}"
+        yield f"no quorum left       {self._stranded} times, by the rules, and those concerned said so"
         yield f"longest to settle    {self._settled_max_s:.1f} s after the last fault"
         rules = ", ".join(f"{rule} {count} times" for rule, count in self._rules.most_common())
         yield f"violations           {self.violations}{f' ({rules})' if rules else ''}"

@@ -15,7 +15,7 @@ from actors.mesh import Seat
 from actors.node import Node
 from logstream.core.replica.promise import Promise
 from logstream.core.view_change import ViewChange
-from logstream.protocol.identity import NO_EPOCH, Member, View
+from logstream.protocol.identity import NO_EPOCH, Epoch, Member, View
 from simulation.cluster import Cluster
 from simulation.witness import Witness, is_enough
 
@@ -28,6 +28,7 @@ class Mercy:
         self._cluster = cluster
         self._witness = witness
         self._floor = floor
+        self._proposed: dict[Epoch, View] = {}  # by candidates, perhaps dead by now: VIEW_INSTALL may be on its way
 
     def expendable(self) -> list[str]:
         """The nodes of which any one may die now."""
@@ -40,6 +41,29 @@ class Mercy:
                 spared.append(name)
         return spared
 
+    def stranded(self) -> set[str]:
+        """Nodes of a cluster that may hold something, and of which too few are left by the rules (I22).
+
+        Faults avoid it, but a death may meet a change of view whose members were not known yet, and what was never
+        committed may be left to a few when the others have begun anew (R20).
+        """
+        living = self._living()
+        views = self._views([], list(living.values()))
+        lost = {view.cluster_id for view in views if view.cluster_id and not is_enough(list(living.values()), view)}
+        nodes: dict[str, set[str]] = {}
+        holding = set()
+        for name, member in living.items():
+            for cluster_id in lost.intersection(self._clusters_of([member])):
+                nodes.setdefault(cluster_id, set()).add(name)
+                if self._may_hold(name):
+                    holding.add(cluster_id)
+        return {name for cluster_id in holding for name in nodes[cluster_id]}
+
+    def _may_hold(self, name: str) -> bool:
+        """Has it entries, or may others have committed some without it (Q9)?"""
+        replica = self._cluster.replica(name)
+        return replica.history.log.end > 0 or any(view.commit == "majority" for view in _known(replica.promise))
+
     def someone_leaves(self) -> bool:
         """Is a node about to stop?"""
         nodes = self._cluster.nodes
@@ -47,11 +71,12 @@ class Mercy:
 
     def may_start(self) -> bool:
         """May one more node come that knows nothing?"""
-        holder = self._witness.newest().get(self._witness.cluster_id)
-        if holder is None:
-            return True  # nothing is committed, so nothing can be lost
-        strangers = [member for member in self._living().values() if member not in holder.members]
-        return len(strangers) + 1 < self._floor
+        living, newest = self._living(), self._witness.newest()
+        holders = [member for name, member in living.items() if self._cluster.replica(name).history.log.end > 0]
+        clusters = {self._witness.cluster_id, *self._clusters_of(holders)}  # what is not committed yet may be later
+        known = {member for one in clusters if one in newest for member in newest[one].members}
+        strangers = [member for member in living.values() if member not in known]
+        return not known or len(strangers) + 1 < self._floor
 
     def _living(self) -> dict[str, Member]:
         """The members that run, or are only paused, by name."""
@@ -72,8 +97,10 @@ class Mercy:
         views = {newest[one].epoch: newest[one] for one in self._clusters_of(living) if one in newest}
         promises = [self._cluster.replica(member.node_id).promise for member in others]
         views |= {view.epoch: view for member in others for view in self._under_way(member)}
+        self._proposed |= {view.epoch: view for member in living for view in self._under_way(member) if view.cluster_id}
         for cluster_id in self._clusters_of(others):
-            known = [view for one in promises for view in _known(one) if view.cluster_id == cluster_id]
+            known = [view for one in promises for view in (*_known(one), *self._proposed.values())]
+            known = [view for view in known if view.cluster_id == cluster_id]
             installed = [one.installed for one in promises if one.installed is not None]
             floor = max((view.epoch for view in installed if view.cluster_id == cluster_id), default=NO_EPOCH)
             views |= {view.epoch: view for view in known if view.epoch >= floor}

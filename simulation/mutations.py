@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from actors import node
 from logstream.core import election, quorum, union, wishes
+from logstream.core.attempt import Attempt
 from logstream.core.effects import Effect, SetTimer
 from logstream.core.election import Elections, Phase
 from logstream.core.events import Due
@@ -30,7 +31,6 @@ from logstream.core.replica.tally import Tally
 from logstream.core.replica.trimming import Trimming
 from logstream.core.replica.waiting import Waiting
 from logstream.core.union import Plan
-from logstream.core.view_change import ViewChange
 from logstream.protocol.batches import Batch, header_of
 from logstream.protocol.identity import Epoch, Member, View
 from logstream.protocol.messages import EntryKind, State, StateExchange, ViewInstall
@@ -162,14 +162,13 @@ def _install_again() -> None:
 
 @_mutation("leavers get no VIEW_INSTALL", "R6", "the_last_two_leave", "a view is sent to its own members only")
 def _members_only() -> None:
-    repeat = ViewChange._repeat
+    repeat = Attempt.repeat
 
-    def to_members(change: ViewChange, epoch: Epoch) -> list[Effect]:
-        if change.attempt is not None:
-            change.attempt.targets &= change.attempt.members
-        return repeat(change, epoch)
+    def to_members(attempt: Attempt) -> list[Effect]:
+        attempt.targets &= attempt.members
+        return repeat(attempt)
 
-    _replace(ViewChange, "_repeat", to_members)
+    _replace(Attempt, "repeat", to_members)
 
 
 # --- fences ---

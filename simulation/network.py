@@ -75,6 +75,7 @@ class Network:
         self.cuts = Cuts()
         self.on_stream: list[Callable[[Host, Member, Envelope], None]] = []  # called before a member is sent something
         self.lost = self.sent = 0  # datagrams
+        self._random = loop.dice.random
         self._streams: dict[Stream, None] = {}
         self._sessions = count(1)
 
@@ -135,7 +136,8 @@ class Network:
     def stream_delay(self, source: str, target: str) -> float:
         """Seconds that a segment takes now."""
         climate = self.weather.get((source, target), self.climate) if self.weather else self.climate
-        return self.loop.dice.uniform(*climate.stream_delay_s)
+        least, most = climate.stream_delay_s
+        return least + (most - least) * self._random()
 
     def give_up_s(self) -> float:
         """How long an end waits for an acknowledgement."""
@@ -157,16 +159,17 @@ class Network:
                 self._one_datagram(source.address, host, envelope, via, size)
 
     def _one_datagram(self, source: str, host: Host, envelope: Envelope, via: Via, size: int) -> None:
-        dice = self.loop.dice
+        dice = self._random
         climate = self.weather.get((source, host.address), self.climate) if self.weather else self.climate
-        copies = 2 if dice.random() < climate.duplication else 1
+        copies = 2 if dice() < climate.duplication else 1
+        survives = (1 - climate.loss) ** (1 + size // FRAGMENT)
+        least, most = climate.datagram_delay_s
         for _ in range(copies):
             self.sent += 1
-            survives = (1 - climate.loss) ** (1 + size // FRAGMENT)
-            if dice.random() >= survives or not self._hears(source, host.address, via):
+            if dice() >= survives or not self._hears(source, host.address, via):
                 self.lost += 1
                 continue
-            delay_s = dice.uniform(*climate.datagram_delay_s)
+            delay_s = least + (most - least) * dice()
             self.loop.call_later(delay_s, self._datagram_arrives, host, envelope, via, source, size)
 
     def _hears(self, source: str, target: str, via: Via) -> bool:

@@ -146,9 +146,11 @@ class PeerLink:
         if rival is stream:
             return
         if rival is not None and rival.is_whole:  # both have dialed at once: the smaller identity's is kept
-            if (stream.ends[0].address == self._host.address) == (self._host.me < self.member):
-                self.stream = stream
-            return  # the other one is not used any more, but still heard
+            we_dialed = stream.side_of(self._host.address) == 0
+            keep_new = we_dialed == (self._host.me < self.member)
+            self.stream, other = (stream, rival) if keep_new else (rival, stream)
+            other.retire(other.side_of(self._host.address))
+            return
         if rival is not None:  # the member has lost it
             rival.close(rival.side_of(self._host.address))
             self._host.announce(LinkDown(self.member, False, self._host.machine.time()))

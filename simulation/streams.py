@@ -20,6 +20,7 @@ from simulation.machine import Machine
 from simulation.virtual_loop import VirtualLoop
 
 RETRANSMIT_S = 0.2  # at most, after a cut has healed
+LINGER_S = 2.0  # for which a retired end hears what is under way (tcp_connection.py)
 KEEPALIVE_S = 30.0  # after which a node, not a client, notices that nobody is at the other end (tcp_connection.py)
 
 
@@ -66,6 +67,7 @@ class Stream:
         self._last_arrival = [0.0, 0.0]  # of what this end wrote
         self._stalled: tuple[list[Any], list[Any]] = ([], [])  # written into a cut
         self._waiting_since: list[float | None] = [None, None]  # for an acknowledgement that cannot come
+        self._retired = [False, False]
         self._unheard = [False, False]  # the other end is gone, and this one could not be told
 
     @property
@@ -117,6 +119,14 @@ class Stream:
             elif self.ends[1 - side].machine is not None:
                 self._loop.call_later(KEEPALIVE_S, self._break, 1 - side)
 
+    def retire(self, side: int) -> None:
+        """This end writes on another connection from now on; what is under way on this one is still heard."""
+        self._retired[side] = True
+        if all(self._retired):
+            self._loop.call_later(max(self._last_arrival) + 1e-6 - self._loop.time(), self._part)
+        else:
+            self._loop.call_later(LINGER_S, self._cut_off)
+
     def abort(self) -> None:
         """Something on the way resets the connection; both ends hear of it at once."""
         self._break(0)
@@ -141,6 +151,26 @@ class Stream:
     def _hear(self, target: End, item: Any) -> None:
         if target.is_open:
             target.hear(item)
+
+    def _cut_off(self) -> None:
+        """This end has lingered for long enough."""
+        if all(self._retired) and not any(self._stalled):
+            self._part()
+        else:
+            self.abort()
+
+    def _part(self) -> None:
+        """Both ends have retired: each closes after what it has still to read, and nobody is told."""
+        if any(self._stalled):
+            return
+        for end in self.ends:
+            if end.machine is not None:
+                end.machine.run_here(self._leave, end)
+
+    def _leave(self, end: End) -> None:
+        end.is_open = False
+        if not (self.ends[0].is_open or self.ends[1].is_open):
+            self._ways.forget(self)
 
     def _reset(self, side: int) -> None:
         """Tell this end that the other is gone, if that can be told."""

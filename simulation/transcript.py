@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from hashlib import blake2b
-from struct import Struct
+from struct import pack
 from typing import Any
 
 from logstream.core.events import Due, Origin, Received, Session
@@ -26,7 +26,9 @@ from logstream.runtime import NodeActor
 
 STORY_TURNS = 25  # of each node
 SHORT = 160  # characters of a message in a line
-_TIME = Struct(">d")
+HASHED_TOGETHER = 1000  # turns: one long update costs less than many short ones
+
+Last = deque[tuple[float, str, Any]]  # time, actor, message
 
 
 class Transcript:
@@ -39,42 +41,55 @@ class Transcript:
         self._line = line
         self._trace = trace and line is not None
         self._hash = blake2b(digest_size=16)
-        self._labels: dict[tuple[str, str, type], bytes] = {}
-        self._last: dict[str, deque[tuple[float, str, Any]]] = {}
+        self._times: list[float] = []  # of what is not hashed yet
+        self._labels: list[bytes] = []
+        self._known: dict[tuple[NodeActor, type], tuple[bytes, str, Last]] = {}
+        self._last: dict[str, Last] = {}
 
     def turn(self, node: str, actor: NodeActor, message: Any) -> None:
         """An actor has handled a message."""
-        now, name = self._now(), actor.name
+        now = self._now()
         kind = type(message.message) if type(message) is Received else type(message)
-        label = self._labels.get((node, name, kind))
-        if label is None:
-            label = self._labels[node, name, kind] = f"{node} {name} {kind.__name__}".encode()
-        self._hash.update(_TIME.pack(now) + label)
-        last = self._last.get(node)
-        if last is None:
-            last = self._last[node] = deque(maxlen=STORY_TURNS)
+        label, name, last = self._known.get((actor, kind)) or self._meet(node, actor, kind)
+        self._note(now, label)
         last.append((now, name, message))
         if self._trace:
             self.say(f"{node:<4} {name:<18} {in_words(message)}", now)
 
+    def _meet(self, node: str, actor: NodeActor, kind: type) -> tuple[bytes, str, Last]:
+        """The first time that this actor hears such a message."""
+        last = self._last.setdefault(node, deque(maxlen=STORY_TURNS))
+        known = (f"{node} {actor.name} {kind.__name__}".encode(), actor.name, last)
+        self._known[actor, kind] = known
+        return known
+
     def happened(self, text: str) -> None:
         """Something that is not a turn: a fault, what a client heard. It counts for the hash."""
-        self._hash.update(_TIME.pack(self._now()) + text.encode())
-        self.say(text, self._now())
+        now = self._now()
+        self._note(now, text.encode())
+        self.say(text, now)
+
+    def _note(self, now: float, label: bytes) -> None:
+        self._times.append(now)
+        self._labels.append(label)
+        if len(self._labels) == HASHED_TOGETHER:
+            self._hash.update(self._unhashed())
+            self._times.clear()
+            self._labels.clear()
+
+    def _unhashed(self) -> bytes:
+        return pack(f">{len(self._times)}d", *self._times) + b"\n".join(self._labels)
 
     def say(self, text: str, at: float) -> None:
         """A line for whoever listens; it does not count for the hash."""
         if self._line is not None:
             self._line(f"{at:10.4f}  {text}")
 
-    @property
-    def listened(self) -> bool:
-        """Does anybody read the lines?"""
-        return self._line is not None
-
     def hash(self) -> str:
         """Of everything so far."""
-        return self._hash.hexdigest()
+        whole = self._hash.copy()
+        whole.update(self._unhashed())
+        return whole.hexdigest()
 
     def story(self) -> list[str]:
         """The last turns of each node, all in their order."""

@@ -9,9 +9,9 @@ Elsewhere: what one node sees of the loop (its own clock, pauses, death) is mach
 
 from __future__ import annotations
 
-import heapq
 import random
 from collections.abc import Callable
+from heapq import heappop, heappush
 from typing import Any
 
 INSTANT_MAX = 100_000  # callbacks
@@ -49,7 +49,8 @@ class VirtualLoop:
         self._random = self.dice.random
         self._now = 0.0
         self._scheduled = 0
-        self._heap: list[tuple[float, float, int, VirtualHandle]] = []
+        self._instant: list[tuple[float, int, VirtualHandle]] = []  # a heap of what is due at the present instant
+        self._later: list[tuple[float, float, int, VirtualHandle]] = []  # a heap of what is due after it
 
     def time(self) -> float:
         """Virtual seconds since the start."""
@@ -58,8 +59,10 @@ class VirtualLoop:
     def schedule(self, delay: float, handle: VirtualHandle) -> None:
         """Run a handle after so many virtual seconds."""
         self._scheduled += 1
-        due = self._now + delay if delay > 0.0 else self._now
-        heapq.heappush(self._heap, (due, self._random(), self._scheduled, handle))
+        if delay > 0.0:
+            heappush(self._later, (self._now + delay, self._random(), self._scheduled, handle))
+        else:
+            heappush(self._instant, (self._random(), self._scheduled, handle))
 
     def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> VirtualHandle:
         """Call after so many virtual seconds."""
@@ -75,30 +78,34 @@ class VirtualLoop:
 
     def stop(self) -> None:
         """Nothing that is scheduled happens any more: the story has ended."""
-        self._heap.clear()
+        self._instant.clear()
+        self._later.clear()
 
     def run_for(self, seconds: float) -> None:
         """Let this much virtual time pass. Raises EndlessInstant."""
-        end, limit = self._now + seconds, self.events + INSTANT_MAX
-        heap, pop, now = self._heap, heapq.heappop, self._now
-        while heap and heap[0][0] <= end:
-            self._now, _, _, handle = pop(heap)
-            self.events += 1
-            handle.run()
-            if self._now != now:
-                now, limit = self._now, self.events + INSTANT_MAX
-            elif self.events >= limit:
-                raise EndlessInstant(f"{INSTANT_MAX} callbacks and no end at {now:.4f}: somebody goes round in circles")
-        self._now = end
+        self._run(self._now + seconds, None)
 
     def run_until(self, condition: Callable[[], bool], within_s: float) -> bool:
         """Let time pass until the condition holds; False if it did not within so many virtual seconds."""
-        end = self._now + within_s
-        while not condition():
-            if not self._heap or self._heap[0][0] > end:
+        return self._run(self._now + within_s, condition)
+
+    def _run(self, end: float, condition: Callable[[], bool] | None) -> bool:
+        """Until the condition holds, or this instant is over."""
+        instant, later, last = self._instant, self._later, -1.0
+        while condition is None or not condition():
+            if instant:
+                _, _, handle = heappop(instant)
+            elif later and later[0][0] <= end:
+                self._now, _, _, handle = heappop(later)
+                while later and later[0][0] == self._now:
+                    heappush(instant, heappop(later)[1:])
+            else:
                 self._now = end
-                return condition()
-            self._now, _, _, handle = heapq.heappop(self._heap)
-            self.events += 1
+                return condition is not None and condition()
             handle.run()
+            self.events += 1
+            if not self.events % INSTANT_MAX:
+                if self._now == last:
+                    raise EndlessInstant(f"{INSTANT_MAX} callbacks and no end at {last:.4f}: somebody goes in circles")
+                last = self._now
         return True

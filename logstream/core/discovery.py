@@ -14,14 +14,17 @@ A cluster that meets nobody cannot know of another one, so the leader of an empt
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 
 from logstream.core.effects import Announce, Broadcast, CancelTimer, Effect, Halt, Note, SetTimer
 from logstream.core.events import Due, Received
 from logstream.core.failure_detector import LeaderFound, LeaderLost
+from logstream.core.quorum import enough, floor_of
 from logstream.core.replica.vocabulary import (
+    CandidateHeard,
     DropIdentity,
     Introduce,
     LeaderHeard,
@@ -39,6 +42,8 @@ from logstream.protocol.messages import Join, JoinResponse, Present
 
 JOINS = 6  # per discovery period
 LEARNER_SILENT_S = 3.0
+SILENCES = 2  # of so many seconds until a learner begins anew
+SILENCES_PROMISED = 5  # a view may have it as a member without its knowing: as long as a silent member may be alive
 LEADERLESS_S = 5.0  # after which members of an empty cluster look elsewhere
 ASK_AGAIN_S = 1.0
 
@@ -75,7 +80,14 @@ class PresentDue:
 class Discovery:
     """Finds the cluster of one node."""
 
-    def __init__(self, me: Member, settings: tuple[str, ...], discovery_s: float, heartbeat_s: float) -> None:
+    def __init__(
+        self,
+        me: Member,
+        settings: tuple[str, ...],
+        discovery_s: float,
+        heartbeat_s: float,
+        expected_nodes: Callable[[], int],
+    ) -> None:
         self.me = me
         self.phase = Phase.LOOKING
         self._settings = settings  # "key=value" of those that a cluster must share
@@ -89,9 +101,13 @@ class Discovery:
         self._leaderless_since: float | None = None
         self._topics = 0
         self._dissolving = False
-        self._others_hold_topics = False  # a member that lacks them must not think that the cluster is empty
+        self._expected_nodes = expected_nodes
+        self._member_of: View | None = None  # the newest view, installed or not, that counts on this member
+        self._holder_heard_at = -inf  # another member of this cluster said that it holds a topic
+        self._replaced: set[Member] = set()  # of that view: another incarnation of the node was heard (R15)
         self._heard_cluster = False  # its leader or a member without one, since LearnerTimedOut was set
-        self._asked_again = False  # as a learner that has heard nobody for a while
+        self._silences = 0  # in a row, as a learner
+        self._promised = False  # as a learner, to somebody's attempt
         self._warned: set[str] = set()
 
     def start(self) -> list[Effect]:
@@ -108,12 +124,17 @@ class Discovery:
             case LeaderHeard():
                 self._heard_cluster = self._disturbed = True
                 return []
+            case CandidateHeard():
+                self._heard_cluster = self._promised = True
+                return []
             case ViewInstalled():
                 return self._view_installed(event)
             case ViewsKnown():
+                for view in event.views[-1:]:
+                    self._counts_on(view)
                 return self._view_accepted(event.views)
             case ViewLeft():
-                self._leads = False
+                self._leads, self._member_of = False, None
                 return []
             case LeaderLost(at=at):
                 self._leaderless_since = at
@@ -134,10 +155,13 @@ class Discovery:
     def _hear(self, received: Received) -> list[Effect]:
         match received.message:
             case Join() as join:
+                self._meet(join.member)
                 return self._asked(join, received)
             case JoinResponse() as answer:
+                self._meet(answer.member)
                 return self._answered(answer, received.at)
             case Present() as present:
+                self._meet(present.member)
                 return self._present(present, received)
             case _:
                 raise LocalProtocolError(f"discovery cannot handle {received.message!r}")
@@ -188,7 +212,7 @@ class Discovery:
         if self.phase is Phase.LOOKING and answer.leader is not None:
             return self._learn_from(answer.cluster_id, answer.leader)
         if answer.cluster_id == self._cluster_id:
-            return self._found_again(answer)
+            return self._found_again(answer, at)
         return self._met(answer.cluster_id, answer.leader, answer.log_end, answer.empty, at)
 
     def _learn_from(self, cluster_id: str, leader: Member) -> list[Effect]:
@@ -201,10 +225,10 @@ class Discovery:
             Announce(LearnFrom(cluster_id, leader)),
         ]
 
-    def _found_again(self, answer: JoinResponse) -> list[Effect]:
+    def _found_again(self, answer: JoinResponse, at: float) -> list[Effect]:
         """Our own cluster answered: whoever lost its leader, or was left out, learns from the present one (R18)."""
         self._heard_cluster = True
-        self._others_hold_topics |= not answer.empty
+        self._hear_holder(answer.empty, at)
         lost = self.phase is Phase.LEARNING or self._leaderless_since is not None
         if answer.leader is None or answer.leader == self.me or not lost:
             return []
@@ -222,8 +246,8 @@ class Discovery:
         """First ask who is there; only if nobody of the cluster is, begin anew: others may count on this member."""
         if self.phase is not Phase.LEARNING:
             return []
-        asked, self._asked_again = self._asked_again, not self._heard_cluster
-        if self._heard_cluster or not asked:
+        self._silences = 0 if self._heard_cluster else self._silences + 1
+        if self._silences < (SILENCES_PROMISED if self._promised else SILENCES):
             again: list[Effect] = [] if self._heard_cluster else [SetTimer(JoinDue(), 0.0)]
             self._heard_cluster = False
             return [*again, SetTimer(LearnerTimedOut(), LEARNER_SILENT_S)]
@@ -236,6 +260,7 @@ class Discovery:
     def _view_installed(self, event: ViewInstalled) -> list[Effect]:
         self.phase, self._cluster_id = Phase.MEMBER, event.view.cluster_id
         self._view, self._leads = event.view, event.leads
+        self._counts_on(event.view)
         effects: list[Effect] = [CancelTimer(DiscoveryTimedOut()), CancelTimer(LearnerTimedOut())]
         if self._dissolving and event.view.members == (self.me,):
             return [*effects, Announce(DropIdentity())]
@@ -253,6 +278,8 @@ class Discovery:
         if join.cluster_id and join.cluster_id == self._cluster_id:
             return []
         answer = Introduce(received.source, self._leaderless_since is None, self._fault_of(join))
+        if asker is not None and self._is_free(received.at, other_empty=True):
+            return [Announce(DropIdentity())]  # nobody founds while this one is there, and nobody leads it
         return [Announce(answer)]
 
     def _fault_of(self, join: Join) -> str:
@@ -276,7 +303,7 @@ class Discovery:
         self._disturbed = True
         if present.cluster_id == self._cluster_id:
             self._heard_cluster = True  # it may need this learner to elect a leader
-            self._others_hold_topics |= not present.empty
+            self._hear_holder(present.empty, received.at)
         if self.phase is not Phase.MEMBER:
             return []
         heard = self._leaderless_since is None
@@ -293,12 +320,42 @@ class Discovery:
         effects: list[Effect] = [] if empty else [Announce(OtherClusterHeard(at))]
         if self._topics:
             return effects if empty else effects + self._refuse(cluster_id, log_end)
-        leaderless_s = at - self._leaderless_since if self._leaderless_since is not None else 0.0
-        if leaderless_s >= LEADERLESS_S and not self._others_hold_topics:
+        if self._is_free(at, other_empty=empty):
             return [*effects, Announce(DropIdentity())]
         if self._leads and self._view is not None and (not empty or (leader is not None and leader > self.me)):
             return effects + self._dissolve(self._view)
         return effects
+
+    def _hear_holder(self, empty: bool, at: float) -> None:
+        if not empty:
+            self._holder_heard_at = at
+
+    def _meet(self, other: Member | None) -> None:
+        """The node of a member is there under another identity: the member is gone for good (R15)."""
+        if other is not None and self._member_of is not None:
+            members = self._member_of.members
+            self._replaced |= {one for one in members if one.node_id == other.node_id and one != other} - {self.me}
+
+    def _is_free(self, at: float, other_empty: bool) -> bool:
+        """May this member begin anew, or go to a cluster that is met? Only if it holds nothing and nobody leads it.
+
+        Below the floor nothing was sequenced (Q10), and where too few of the view are left nobody can be needed. Else
+        the others may go on without it: it must not found another history with newcomers meanwhile, but may join one
+        that is there, unless a majority may have committed without it (Q9) and need it.
+        """
+        view, since = self._member_of, self._leaderless_since
+        if self._topics or since is None or at - max(since, self._holder_heard_at) < LEADERLESS_S:
+            return False
+        if view is None or len(view.members) < floor_of(self._expected_nodes()):
+            return True
+        if not enough(set(view.members) - self._replaced, view):
+            return True
+        return not other_empty and (view.commit == "all" or len(view.members) <= 2)
+
+    def _counts_on(self, view: View) -> None:
+        if self.me in view.members:
+            self._member_of = view
+            self._replaced &= set(view.members)
 
     def _dissolve(self, view: View) -> list[Effect]:
         self._dissolving = True

@@ -103,6 +103,7 @@ class Elections:
         self._backing_off = False
         self._leads: View | None = None  # active, as far as this node has not promised more
         self._took_part = False  # in a ring, and no view has come of it yet
+        self._outside = False  # of a newer view than this node knows: a candidate of it would only be in the way
         self._leaving = False
 
     def handle(self, event: object) -> list[Effect]:
@@ -119,12 +120,13 @@ class Elections:
             case Suspected(member=member):
                 return [Send(member, Probe(self._round.number))]
             case ViewsKnown(views=views):
-                self._views = views
+                self._views, self._outside = views, False
                 self._gone &= quorum.members_of(views)
                 return []
             case CandidateHeard(epoch=epoch):
                 return self._be_quiet(epoch)
-            case ChangeFailed():
+            case ChangeFailed(outside=outside):
+                self._outside |= outside
                 return self._back_off()
             case ViewInstalled(view=view, leads=leads):
                 return self._view_installed(view, leads)
@@ -167,12 +169,14 @@ class Elections:
     @property
     def _stands(self) -> bool:
         """Does this node take part: leaderless, and a member of a view that it knows? A leaver never stands."""
-        return self.leaderless and not self._leaving and self.me in quorum.members_of(self._views)
+        counts = self.me in quorum.members_of(self._views) and not self._outside
+        return self.leaderless and not self._leaving and counts
 
     @property
     def _takes_part(self) -> bool:
         """May others count on this node? A learner may be a member of a view without knowing it: it passes on."""
-        return self._stands or (not self._views and not self._hears_leader and not self._leaving)
+        learns = not self._views or self._outside
+        return self._stands or (learns and not self._hears_leader and not self._leaving)
 
     # --- having a leader or not ---
 

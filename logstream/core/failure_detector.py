@@ -9,8 +9,9 @@ gone, and nobody waits for phi. What counts as hearing somebody is decided where
     link closed and refused, stepped down, view change failed ------^ at once
     promised to a candidate, and nobody resumes us ------> leaderless after the fail time
 
-A check that comes more than one heartbeat late means that this process was paused: everybody gets a
-full period anew, because it was we who did not listen (R14).
+One check per heartbeat is enough until somebody is silent. A check that comes more than one heartbeat
+late means that this process was paused: everybody gets a full period anew, because it was we who did
+not listen (R14).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from logstream.core.view_vocabulary import ChangeFailed
 from logstream.protocol.errors import LocalProtocolError
 from logstream.protocol.identity import Member, View
 
-CHECKS = 5  # per heartbeat
+CHECKS = 5  # per heartbeat, when somebody is silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ class FailureDetector:
     def __init__(self, me: Member, settings: PhiSettings) -> None:
         self._me = me
         self._settings = settings
+        self._calm_s = settings.patience_s - 2 * settings.heartbeat_s  # silence that the next check will not suspect
+        self._fail_s = settings.fail_s
         self._view: View | None = None
         self._leads = False
         self._leader: Member | None = None  # heard; None: leaderless, or none was heard yet
@@ -94,7 +97,7 @@ class FailureDetector:
 
     def start(self) -> list[Effect]:
         """Begin to check."""
-        return [SetTimer(CheckDue(), self._settings.heartbeat_s / CHECKS)]
+        return [self._check_soon()]
 
     def handle(self, event: object) -> list[Effect]:
         """One event."""
@@ -107,12 +110,13 @@ class FailureDetector:
                 return self._found(leader)
             case Due(timer=CheckDue(), at=at, due=due):
                 late = at - due > self._settings.heartbeat_s
-                return [*self._check(at, late), SetTimer(CheckDue(), self._settings.heartbeat_s / CHECKS)]
+                return [*self._check(at, late), self._check_again()]
             case ViewInstalled(view=view, leads=leads):
                 return self._view_installed(view, leads)
             case Promised():
                 return self._frozen()
-            case LinkDown(member=member, refused=True):
+            case LinkDown(member=member, refused=True, at=at):
+                self._now = max(self._now, at)
                 return self._refused(member)
             case LinkDown():
                 return []
@@ -137,9 +141,15 @@ class FailureDetector:
 
     def _hear(self, member: Member, at: float) -> None:
         self._now = max(self._now, at)
-        self._peers.setdefault(member, PhiAccrual(self._settings, at)).heard(at)
+        self._peer(member, at).heard(at)
         self._suspected.discard(member)
         self._lost.discard(member)
+
+    def _peer(self, member: Member, at: float) -> PhiAccrual:
+        peer = self._peers.get(member)
+        if peer is None:
+            peer = self._peers[member] = PhiAccrual(self._settings, at)
+        return peer
 
     def _view_installed(self, view: View, leads: bool) -> list[Effect]:
         self._view, self._leads, self._serving, self._frozen_at = view, leads, (), None
@@ -157,9 +167,10 @@ class FailureDetector:
     def _frozen(self) -> list[Effect]:
         """A leader that promised, or a node that has heard none yet, has no silence that could be timed (R4)."""
         self._leads = False
-        if self._frozen_at is None and self._leader in (None, self._me):
-            self._frozen_at = inf
-        return []
+        if self._frozen_at is not None or self._leader not in (None, self._me):
+            return []
+        self._frozen_at = inf
+        return [self._check_soon()]
 
     def _check(self, at: float, late: bool) -> list[Effect]:
         self._now = at
@@ -168,12 +179,22 @@ class FailureDetector:
         effects: list[Effect] = []
         if self._frozen_at is not None:
             self._frozen_at = min(self._frozen_at, at)
-            silent = at - self._frozen_at > self._settings.fail_s
+            silent = at - self._frozen_at > self._fail_s
             effects += self._lose_leader("nobody resumed this node") if silent else []
         for member in self._watched():
-            accrual = self._peers.setdefault(member, PhiAccrual(self._settings, at))
-            effects += self._judge(member, accrual.phi(at))
+            effects += self._judge(member, self._peer(member, at).phi(at))
         return effects
+
+    def _check_again(self) -> Effect:
+        """Seldom, while nobody can become suspect before the check after this, even if that is late by a heartbeat."""
+        calm = self._frozen_at is None and all(
+            self._now - self._peers[member].heard_at < self._calm_s or member in self._lost
+            for member in self._watched()
+        )
+        return SetTimer(CheckDue(), self._settings.heartbeat_s) if calm else self._check_soon()
+
+    def _check_soon(self) -> Effect:
+        return SetTimer(CheckDue(), self._settings.heartbeat_s / CHECKS)
 
     def _restart(self, at: float) -> None:
         """Everybody gets a full period anew."""

@@ -42,6 +42,12 @@ class PhiSettings:
     fallback_s: float = 15.0
 
     @property
+    def patience_s(self) -> float:
+        """The shortest silence, in seconds, that can make anybody suspect."""
+        steady = self.heartbeat_s / 2 + self.acceptable_pause_s + deviations(self.suspect) * self.deviation_floor_s
+        return min(steady, self.fallback_s)
+
+    @property
     def fail_s(self) -> float:
         """The silence, in seconds, after which a peer with a steady heartbeat has failed."""
         return min(

@@ -8,6 +8,7 @@ blake2b, so every node and every Python computes the same ring.
 from __future__ import annotations
 
 from bisect import bisect_left
+from functools import lru_cache
 from hashlib import blake2b
 
 from logstream.protocol.identity import Member
@@ -20,9 +21,7 @@ class Ring:
 
     def __init__(self, brokers: tuple[Member, ...]) -> None:
         self.brokers = brokers
-        points = sorted(
-            (_place(f"{broker.node_id}#{point}"), broker.node_id) for broker in brokers for point in range(POINTS)
-        )
+        points = sorted(point for broker in brokers for point in _points(broker.node_id))
         by_name = {broker.node_id: broker for broker in brokers}
         self._places = [place for place, _ in points]
         self._owners = [by_name[node_id] for _, node_id in points]
@@ -33,6 +32,11 @@ class Ring:
             return None
         at = bisect_left(self._places, _place(f"{topic}/{partition}"))
         return self._owners[at % len(self._owners)]
+
+
+@lru_cache(maxsize=1_024)  # the same points again with each ring
+def _points(node_id: str) -> tuple[tuple[int, str], ...]:
+    return tuple(sorted((_place(f"{node_id}#{point}"), node_id) for point in range(POINTS)))
 
 
 def _place(name: str) -> int:

@@ -20,19 +20,17 @@ from __future__ import annotations
 import random
 from collections.abc import Collection
 
-from logstream.core import quorum, union
-from logstream.core.attempt import Attempt
+from logstream.core import quorum
+from logstream.core.attempt import Attempt, names_of
 from logstream.core.effects import Announce, CancelTimer, Effect, Note, Send, SetTimer
 from logstream.core.events import Due, LinkDown, LinkUp, Received
 from logstream.core.failure_detector import MemberLost, ServingJudged
 from logstream.core.replica.vocabulary import (
-    Gather,
     Gathered,
     LearnerCaughtUp,
     MemberStalled,
     Promised,
     RangeMoved,
-    Resume,
     StepAside,
     SteppedAside,
     ViewInstalled,
@@ -65,14 +63,10 @@ from logstream.protocol.messages import (
     Leave,
     Refuse,
     State,
-    StateExchange,
-    ViewInstall,
     ViewInstallAck,
 )
 
 FORCED_N = 1000  # a forced view's number leaves room for what a dead branch may have used
-REPEATS_MAX = 20  # of VIEW_INSTALL after the view is installed, to those outside it
-PER_PROMISE = 4  # repetitions in one promise time
 
 
 class ViewChange:
@@ -140,8 +134,9 @@ class ViewChange:
         """Events that may be a reason for a change."""
         match event:
             case RangeMoved(epoch=epoch):
-                if self.attempt is not None and self.attempt.epoch == epoch:
-                    self.attempt.moved = True
+                attempt = self._own(epoch)
+                if attempt is not None:
+                    attempt.moved = True
                 return []
             case ViewsKnown():
                 self._known = event.views
@@ -172,7 +167,8 @@ class ViewChange:
             case Refuse(epoch=epoch, promised=promised):
                 return self._refused(epoch, promised, sender)
             case ViewInstallAck(epoch=epoch):
-                return self._acked(epoch, sender)
+                attempt = self._own(epoch)
+                return attempt.acked_by(sender) if attempt is not None else []
             case Leave(final=final):
                 return self._wish_leave(sender, final)
             case Handover() as handover:
@@ -185,11 +181,14 @@ class ViewChange:
     def _due(self, timer: object) -> list[Effect]:
         match timer:
             case CollectTimedOut(epoch=epoch):
-                return self._judge() if self._collecting(epoch) else []
+                attempt = self._own(epoch)
+                return self._judge(attempt) if attempt is not None and not attempt.gathering else []
             case InstallRepeatDue(epoch=epoch):
-                return self._repeat(epoch)
+                attempt = self._own(epoch)
+                return attempt.repeat() if attempt is not None else []
             case ExchangeRepeatDue(epoch=epoch):
-                return self._ask_for_time(epoch)
+                attempt = self._own(epoch)
+                return attempt.ask_for_time() if attempt is not None else []
             case AttemptTimedOut(epoch=epoch):
                 return self._attempt_timed_out(epoch)
             case GrowthDue():
@@ -198,6 +197,10 @@ class ViewChange:
                 return self._gone(handed_over=False)
             case _:
                 raise LocalProtocolError(f"a view change cannot handle the timer {timer!r}")
+
+    def _own(self, epoch: Epoch) -> Attempt | None:
+        """The attempt under way, if it is the one of this epoch."""
+        return self.attempt if self.attempt is not None and self.attempt.epoch == epoch else None
 
     # --- wishes ---
 
@@ -257,7 +260,7 @@ class ViewChange:
 
     # --- collect ---
 
-    def _start(self, reachable: Collection[Member] = (), forced: bool = False) -> list[Effect]:
+    def _start(self, reachable: Collection[Member] = (), forced: bool = False, again: bool = False) -> list[Effect]:
         """Ask all members of all known views, the joiners, and whoever else is `reachable` for their promises."""
         effects = self._end_attempt()
         self._highest_n += 1
@@ -266,42 +269,16 @@ class ViewChange:
         asked = {self.me, *reachable} | joiners | quorum.members_of(self._known)
         leavers = self._wishes.outgoing | (asked - {self.me} if self._wishes.shrinking else set())
         stalled, gone = set(self._wishes.stalled), asked & self._unreachable
-        self.attempt = Attempt(epoch, asked, leavers, joiners, forced, stalled, gone=gone)
-        effects.append(Note("collecting", {"epoch": str(epoch), "asked": _names(asked)}))
-        effects += [Send(member, StateExchange(epoch, self.view)) for member in sorted(asked)]
-        return [*effects, SetTimer(CollectTimedOut(epoch), self._settings.collect_s)]
-
-    def _collecting(self, epoch: Epoch) -> bool:
-        return self.attempt is not None and self.attempt.epoch == epoch and not self.attempt.gathering
+        self.attempt = Attempt(
+            self.me, epoch, self.view, self._settings, asked, leavers, joiners, forced, again, stalled, gone=gone
+        )
+        return effects + self.attempt.begin()
 
     def _state(self, state: State, sender: Member) -> list[Effect]:
-        attempt = self.attempt
-        if attempt is None or state.epoch != attempt.epoch:
+        attempt = self._own(state.epoch)
+        if attempt is None:
             return []
-        if attempt.gathering:
-            return self._too_late(attempt, sender)
-        attempt.states.setdefault(sender, state)
-        effects = self._ask_revealed(attempt)
-        return effects + self._judge_if_all_answered(attempt)
-
-    def _too_late(self, attempt: Attempt, sender: Member) -> list[Effect]:
-        """Who promised after the judgement has no part in it, but must hear what came of it; others answer again."""
-        if sender in attempt.states or sender in attempt.targets:
-            return []
-        attempt.targets.add(sender)
-        return [Send(sender, attempt.install)] if attempt.install is not None else []
-
-    def _ask_revealed(self, attempt: Attempt) -> list[Effect]:
-        """Members of views that an answer revealed are asked too, once (R3)."""
-        revealed = quorum.members_of(attempt.known_views) - attempt.asked
-        if not revealed:
-            return []
-        attempt.asked |= revealed
-        effects: list[Effect] = [Send(member, StateExchange(attempt.epoch, self.view)) for member in sorted(revealed)]
-        if not attempt.asked_again:
-            attempt.asked_again = True
-            effects.append(SetTimer(CollectTimedOut(attempt.epoch), self._settings.collect_s))
-        return effects
+        return attempt.hear(state, sender) + self._judge_if_all_answered(attempt)
 
     def _absent(self, member: Member) -> list[Effect]:
         attempt = self.attempt
@@ -311,48 +288,24 @@ class ViewChange:
         return self._judge_if_all_answered(attempt)
 
     def _refused(self, epoch: Epoch, promised: Epoch, sender: Member) -> list[Effect]:
-        """Somebody has promised more: once more at once, above it."""
-        attempt = self.attempt
-        if attempt is not None and attempt.epoch == epoch and sender in attempt.asked:
-            self._highest_n = max(self._highest_n, promised.n)
-        if attempt is None or attempt.epoch != epoch or attempt.gathering:
+        """Somebody has promised more: once more at once, above it; after that its refusal is its answer (R3)."""
+        attempt = self._own(epoch)
+        if attempt is None or sender not in attempt.asked:
             return []
-        return self._start(attempt.asked, attempt.forced) if sender in attempt.asked - attempt.gone else []
+        self._highest_n = max(self._highest_n, promised.n)
+        if attempt.gathering or sender in attempt.gone:
+            return []
+        return self._absent(sender) if attempt.again else self._start(attempt.asked, attempt.forced, again=True)
 
     def _judge_if_all_answered(self, attempt: Attempt) -> list[Effect]:
-        if not attempt.gathering and attempt.asked <= attempt.gone | set(attempt.states):
-            return self._judge()
-        return []
+        return self._judge(attempt) if attempt.answered and not attempt.gathering else []
 
-    def _judge(self) -> list[Effect]:
-        attempt = self.attempt
-        assert attempt is not None
+    def _judge(self, attempt: Attempt) -> list[Effect]:
         for joiner in attempt.joiners - set(attempt.states):
             self._wishes.put_off(joiner, self._now)
-        responders = set(attempt.states)
-        if not quorum.enough_for_all(responders - attempt.stalled, attempt.known_views):
-            attempt.leavers -= attempt.stalled
-        enough = attempt.forced or quorum.enough_for_all(responders, attempt.known_views)
-        attempt.members = attempt.new_members(self.me, self._settings.commit)
-        if self.me not in responders or self.me not in attempt.members or not enough:
+        if not attempt.judge():
             return self._no_quorum(attempt)
-        source, base, orphans = union.plan(attempt.states, self.me)
-        attempt.gathering = True
-        return [
-            CancelTimer(CollectTimedOut(attempt.epoch)),
-            SetTimer(AttemptTimedOut(attempt.epoch), self._settings.promise_s),
-            SetTimer(ExchangeRepeatDue(attempt.epoch), self._settings.promise_s / PER_PROMISE),
-            Announce(Gather(attempt.epoch, source, base, orphans)),
-        ]
-
-    def _ask_for_time(self, epoch: Epoch) -> list[Effect]:
-        """Until the view is installed nobody who promised should look for another candidate (R3)."""
-        attempt = self.attempt
-        if attempt is None or attempt.epoch != epoch or attempt.installed:
-            return []
-        again = StateExchange(epoch, self.view)
-        effects: list[Effect] = [Send(member, again) for member in sorted(attempt.states)]
-        return [*effects, SetTimer(ExchangeRepeatDue(epoch), self._settings.promise_s / PER_PROMISE)]
+        return attempt.gather()
 
     def _no_quorum(self, attempt: Attempt) -> list[Effect]:
         """Not enough answered, or nothing moved: time never weakens this rule (R3). There is no leader now."""
@@ -360,69 +313,22 @@ class ViewChange:
         self.missing = tuple(sorted(missing))
         effects = self._end_attempt()
         self._stop_leading()
-        effects.append(Note("NO_QUORUM", {"epoch": str(attempt.epoch), "missing": _names(missing)}, warning=True))
-        return [*effects, Announce(ChangeFailed(attempt.epoch))]
+        effects.append(Note("NO_QUORUM", {"epoch": str(attempt.epoch), "missing": names_of(missing)}, warning=True))
+        outside = bool(attempt.known_views) and self.me not in quorum.members_of(attempt.known_views)
+        return [*effects, Announce(ChangeFailed(attempt.epoch, outside))]
 
     # --- install ---
 
     def _install(self, gathered: Gathered) -> list[Effect]:
         """The base is here: propose the view (R6)."""
-        attempt = self.attempt
-        if attempt is None or attempt.epoch != gathered.epoch or not attempt.gathering:
+        attempt = self._own(gathered.epoch)
+        if attempt is None or not attempt.gathering:
             return []
-        attempt.moved, newest = True, attempt.newest_installed
-        inherited = max((view.lineage for view in attempt.known_views), default=NO_EPOCH)
-        view = View(
-            attempt.epoch,
-            self.me,
-            tuple(sorted(attempt.members)),
-            tuple(view.epoch for view in attempt.known_views),
-            gathered.base.end,
-            newest.cluster_id if newest else self._cluster_id,
-            self._settings.commit,
-            attempt.epoch if attempt.forced else inherited,
-        )
-        attempt.install = ViewInstall(view, attempt.known_views, newest, gathered.base)
-        attempt.targets |= set(attempt.states) | attempt.members
-        return self._repeat(attempt.epoch)
-
-    def _repeat(self, epoch: Epoch) -> list[Effect]:
-        """VIEW_INSTALL to all who have not acked, until they have.
-
-        Once the view is installed its members say HELLO when they lack it (R7). Whoever is outside hears it
-        a while longer; after that it is a learner that has yet to find its leader.
-        """
-        attempt = self.attempt
-        if attempt is None or attempt.epoch != epoch or attempt.install is None:
-            return []
-        waiting, wait_s = attempt.targets - attempt.acked, self._settings.install_repeat_s
-        if attempt.installed:
-            waiting, wait_s = waiting - attempt.members, self._settings.promise_s / PER_PROMISE
-            attempt.repeats += 1
-        if not waiting or attempt.repeats > REPEATS_MAX:
-            return []
-        effects: list[Effect] = [Send(member, attempt.install) for member in sorted(waiting)]
-        return [*effects, SetTimer(InstallRepeatDue(epoch), wait_s)]
-
-    def _acked(self, epoch: Epoch, sender: Member) -> list[Effect]:
-        attempt = self.attempt
-        if attempt is None or attempt.epoch != epoch or attempt.install is None:
-            return []
-        attempt.moved = True
-        attempt.acked.add(sender)
-        install = attempt.install
-        enough = attempt.forced or quorum.enough_for_all(attempt.acked, install.after)
-        if attempt.installed or not enough:
-            return []
-        if not quorum.more_than_half(attempt.acked, install.view.members):
-            return []
-        attempt.installed = True
-        acked = tuple(sorted(attempt.acked & set(install.view.members)))
-        return [CancelTimer(AttemptTimedOut(epoch)), Announce(Resume(epoch, acked))]
+        return attempt.propose(self._cluster_id, gathered.base)
 
     def _attempt_timed_out(self, epoch: Epoch) -> list[Effect]:
-        attempt = self.attempt
-        if attempt is None or attempt.epoch != epoch or attempt.installed:
+        attempt = self._own(epoch)
+        if attempt is None or attempt.installed:
             return []
         if not attempt.moved:
             return self._no_quorum(attempt)
@@ -447,13 +353,8 @@ class ViewChange:
     def _end_attempt(self) -> list[Effect]:
         if self.attempt is None:
             return []
-        epoch, self.attempt = self.attempt.epoch, None
-        return [
-            CancelTimer(CollectTimedOut(epoch)),
-            CancelTimer(InstallRepeatDue(epoch)),
-            CancelTimer(ExchangeRepeatDue(epoch)),
-            CancelTimer(AttemptTimedOut(epoch)),
-        ]
+        over, self.attempt = self.attempt, None
+        return over.end()
 
     def _view_installed(self, event: ViewInstalled) -> list[Effect]:
         view = event.view
@@ -515,7 +416,3 @@ class ViewChange:
         effects: list[Effect] = [CancelTimer(LeaveTimedOut()), *self._end_attempt()]
         effects += [Send(member, Leave(final=True)) for member in others]
         return [*effects, Announce(Left(handed_over))]
-
-
-def _names(members: set[Member]) -> str:
-    return ", ".join(member.node_id for member in sorted(members))

@@ -44,6 +44,7 @@ class ChangeFailed:
     """Too few answered, or nothing moved: NO_QUORUM. This node has no leader now (R3)."""
 
     epoch: Epoch
+    outside: bool = False  # the answers revealed that this node is a member no more
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ AGAIN_S = 3.0  # after a joiner that did not answer, or a member that was left o
 AGAIN_MAX_S = 60.0
 FORGIVEN_S = 60.0  # after the wait: who was no trouble for so long begins anew
 GROWTH_S = 1.0  # growth at most so often, once the cluster has its expected size
+RISE_S = 1.0  # for the sake of a member that promised more, at most so often (R7)
 LEFT_MAX = 1000  # members
 
 
@@ -28,6 +29,7 @@ class Wishes:
         self.stalled: dict[Member, None] = {}  # they hold everybody back, and the rest was enough
         self._lost: dict[Member, None] = {}  # members that the leader does not hear any more
         self._above = NO_EPOCH  # a member promised so much: it can follow in a higher view only
+        self._risen_at = float("-inf")
         self._left: dict[Member, None] = {}  # who said LEAVE or HANDOVER is never a joiner again, the last LEFT_MAX
         self._not_before: dict[Member, tuple[float, float]] = {}  # until when, and the wait after that
         self._grown_at = float("-inf")
@@ -82,20 +84,23 @@ class Wishes:
 
     def wait(self, view: View | None, now: float) -> float | None:
         """Seconds until a change is due, 0 for now; None if there is no reason for one."""
-        above = view is not None and self._above > view.epoch
-        if self.outgoing or self.shrinking or self._lost or above:
+        if self.outgoing or self.shrinking or self._lost:
             return 0.0
-        if not self.joiners:
-            return None
-        if view is not None and len(view.members) < self._expected_nodes():
-            return 0.0
-        return max(self._grown_at + GROWTH_S - now, 0.0)
+        waits = []
+        if view is not None and self._above > view.epoch:
+            waits.append(self._risen_at + RISE_S - now)
+        if self.joiners:
+            small = view is not None and len(view.members) < self._expected_nodes()
+            waits.append(0.0 if small else self._grown_at + GROWTH_S - now)
+        return max(min(waits), 0.0) if waits else None
 
     def granted(self, view: View, before: View | None, me: Member, now: float) -> None:
         """This view is installed: what it grants is no wish any more."""
         members = view.members
         if before is not None and len(members) > len(before.members):
             self._grown_at = now
+        if before is not None and before.epoch < self._above < view.epoch:
+            self._risen_at = now
         for member in self.stalled:
             if member not in members:
                 self.put_off(member, now)

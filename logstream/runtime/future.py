@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pykka import ThreadingFuture
 
 from logstream.protocol.errors import LocalProtocolError
-from logstream.runtime.turns import in_a_turn
+from logstream.runtime.turns import this_thread
 
 T = TypeVar("T")
 
@@ -19,7 +19,7 @@ class LoopFuture(ThreadingFuture[T]):
 
     def get(self, *, timeout: float | None = None) -> Any:
         """The result. `timeout` is in seconds. Raises LocalProtocolError inside an actor's turn."""
-        if in_a_turn() and self._result is None:
+        if this_thread.in_a_turn and self._result is None:
             raise LocalProtocolError("get() inside an actor's turn would wait for itself: use await, or tell")
         return super().get(timeout=timeout)
 

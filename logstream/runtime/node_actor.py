@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from pykka import Actor
+from pykka import Actor, ActorRegistry
+from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
 from logstream.core.events import Due
 from logstream.protocol.errors import LocalProtocolError
@@ -25,9 +26,10 @@ from logstream.runtime.future import LoopFuture
 from logstream.runtime.inbox import Inbox, TurnOver, _asleep
 from logstream.runtime.refs import To
 from logstream.runtime.scheduler import Scheduler, TimerHandle
-from logstream.runtime.turns import a_turn
+from logstream.runtime.turns import this_thread
 
 AFTER_PAUSE_S = 0.02  # how long the sockets have to drain after a pause
+_PYKKAS = {_ActorStop, ProxyCall, ProxyGetAttr, ProxySetAttr}  # messages that are not for on_receive
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +49,15 @@ class Report:
     request: int
 
 
-@dataclass(frozen=True, slots=True)
-class _TimerFired:
-    timer: Hashable
-    handle: TimerHandle
+@dataclass(slots=True, eq=False)
+class _Timer:
+    """A timer that was set: the loop has it until it is due, then the inbox."""
+
+    message: Hashable
     due: float
+    handle: TimerHandle | None = None
+    is_set: bool = True  # neither heard nor cancelled
     deferred: bool = False  # it has waited for the sockets after a pause already
-
-
-class _Next:
-    """The handle of a timer that is in the inbox already."""
-
-    def cancel(self) -> None:
-        """Nothing to cancel: the timer is dropped when it is heard."""
-
-
-_NEXT = _Next()
 
 
 class NodeActor(Actor):
@@ -75,7 +70,7 @@ class NodeActor(Actor):
         super().__init__()
         self.scheduler = scheduler
         self._turn_is_coming = False
-        self._timers: dict[Hashable, TimerHandle] = {}
+        self._timers: dict[Hashable, _Timer] = {}
         scheduler.actors[self] = None
 
     @property
@@ -94,25 +89,31 @@ class NodeActor(Actor):
 
         After 0 seconds means: after everything that is in the inbox now.
         """
-        self.cancel_timer(timer)
-        due = self.scheduler.loop.time() + after_s
+        earlier = self._timers.get(timer)
+        if earlier is not None:
+            self._unset(earlier)
+        loop = self.scheduler.loop
+        self._timers[timer] = new = _Timer(timer, loop.time() + after_s)
         if after_s == 0.0:
-            self._timers[timer] = _NEXT
-            self.actor_ref.tell(_TimerFired(timer, _NEXT, due))
-            return
-        handle = self.scheduler.loop.call_later(after_s, self._fire, timer, due)
-        self._timers[timer] = handle
+            self.actor_ref.tell(new)
+        else:
+            new.handle = loop.call_later(after_s, self._fire, new)
 
     def cancel_timer(self, timer: Hashable) -> None:
         """Do not hear this timer any more, even if it has fired already."""
-        handle = self._timers.pop(timer, None)
-        if handle is not None:
-            handle.cancel()
+        earlier = self._timers.pop(timer, None)
+        if earlier is not None:
+            self._unset(earlier)
 
-    def _fire(self, timer: Hashable, due: float, deferred: bool = False) -> None:
-        handle = self._timers.get(timer)
-        if handle is not None and not self.actor_stopped.is_set():
-            self.actor_ref.tell(_TimerFired(timer, handle, due, deferred))
+    @staticmethod
+    def _unset(timer: _Timer) -> None:
+        timer.is_set = False
+        if timer.handle is not None:
+            timer.handle.cancel()
+
+    def _fire(self, timer: _Timer) -> None:
+        if timer.is_set and not self.actor_stopped.is_set():
+            self.actor_ref.tell(timer)
 
     # --- Pykka's hooks ---
 
@@ -125,11 +126,15 @@ class NodeActor(Actor):
         return LoopFuture()
 
     def _start_actor_loop(self) -> None:
+        ActorRegistry.unregister(self.actor_ref)  # a global list, searched whenever an actor ends; refs are wired here
         self.scheduler.soon(self._begin)
 
     def _begin(self) -> None:
-        with a_turn():
+        this_thread.in_a_turn = True
+        try:
             self._actor_loop_setup()
+        finally:
+            this_thread.in_a_turn = False
         self.actor_inbox.wake = self._wake
         self._wake()
 
@@ -139,23 +144,28 @@ class NodeActor(Actor):
             self.scheduler.soon(self._run_turn)
 
     def _run_turn(self) -> None:
-        started = self.scheduler.stopwatch()
+        scheduler, inbox = self.scheduler, self.actor_inbox
+        started = scheduler.stopwatch()
         self._turn_is_coming = False
-        self.actor_inbox.share = self.scheduler.turn
+        inbox.share = scheduler.turn
+        this_thread.in_a_turn = True
         try:
-            with a_turn():
-                self._actor_loop_running()
+            self._actor_loop_running()
         except TurnOver:
-            if self.actor_inbox.queue:
+            if inbox.queue:
                 self._wake()
         else:
             self._end()
-        self.scheduler.measured(self.scheduler.stopwatch() - started, self.name)
+        finally:
+            this_thread.in_a_turn = False
+        took = scheduler.stopwatch() - started
+        if took > scheduler.longest_turn_s:
+            scheduler.measured(took, self.name)
 
     def _end(self) -> None:
         """Stopped: no more turns or timers; Pykka answers what is left in the inbox."""
-        for handle in self._timers.values():
-            handle.cancel()
+        for timer in self._timers.values():
+            self._unset(timer)
         self._timers.clear()
         self.actor_inbox.wake, self.actor_inbox.share = _asleep, -1
         self._actor_loop_teardown()
@@ -163,12 +173,13 @@ class NodeActor(Actor):
 
     def _handle_receive(self, message: Any) -> Any:
         """Dispatch, and keep BaseExceptions from Pykka, which would stop all actors from inside their loop."""
+        kind = type(message)
         try:
-            if type(message) is _TimerFired:
+            if kind is _Timer:
                 return self._hear_timer(message)
-            if type(message) is Report:
+            if kind is Report:
                 return message.reply_to.tell(Reported(self.name, self.report(), message.request))
-            result = super()._handle_receive(message)
+            result = super()._handle_receive(message) if kind in _PYKKAS else self.on_receive(message)
         except Exception:
             raise
         except BaseException as error:
@@ -177,22 +188,25 @@ class NodeActor(Actor):
             self.scheduler.observe(self, message)
         return result
 
-    def _hear_timer(self, fired: _TimerFired) -> None:
-        if self._timers.get(fired.timer) is fired.handle:
-            now = self.scheduler.loop.time()
-            if self.waits_after_pause and not fired.deferred and now - fired.due > self.scheduler.pause_s:
-                self._defer(fired)
-                return
-            del self._timers[fired.timer]
-            due = Due(fired.timer, now, fired.due)
-            self.on_receive(due)
-            if self.scheduler.observe is not None:
-                self.scheduler.observe(self, due)
+    def _hear_timer(self, timer: _Timer) -> None:
+        if not timer.is_set:
+            return
+        scheduler = self.scheduler
+        now = scheduler.loop.time()
+        if self.waits_after_pause and not timer.deferred and now - timer.due > scheduler.pause_s:
+            self._defer(timer)
+            return
+        timer.is_set = False
+        del self._timers[timer.message]
+        due = Due(timer.message, now, timer.due)
+        self.on_receive(due)
+        if scheduler.observe is not None:
+            scheduler.observe(self, due)
 
-    def _defer(self, fired: _TimerFired) -> None:
+    def _defer(self, timer: _Timer) -> None:
         """This process was paused (R14): what came in meanwhile is read before the timer acts."""
-        again = self.scheduler.loop.call_later(AFTER_PAUSE_S, self._fire, fired.timer, fired.due, True)
-        self._timers[fired.timer] = again
+        timer.deferred = True
+        timer.handle = self.scheduler.loop.call_later(AFTER_PAUSE_S, self._fire, timer)
 
     def _handle_failure(
         self,

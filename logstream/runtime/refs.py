@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypeVar
 
-from pykka import ActorDeadError, ActorRef
+from pykka import ActorRef
+from pykka._envelope import Envelope
 
 M = TypeVar("M", contravariant=True)
 
@@ -24,18 +25,20 @@ class SafeRef(To[M]):
     in the sender).
     """
 
-    __slots__ = ("_ref", "undelivered")
+    __slots__ = ("_inbox", "_ref", "_stopped", "undelivered")
 
     def __init__(self, ref: ActorRef[Any]) -> None:
         self._ref = ref
+        self._inbox = ref.actor_inbox
+        self._stopped = ref.actor_stopped
         self.undelivered = 0
 
     def tell(self, message: M) -> None:
-        """Tell, or count the message as undelivered."""
-        try:
-            self._ref.tell(message)
-        except ActorDeadError:
+        """Tell, or count the message as undelivered; what ActorRef.tell does, in one call instead of three."""
+        if self._stopped.is_set():
             self.undelivered += 1
+        else:
+            self._inbox.put(Envelope(message))
 
     def stop(self) -> None:
         """Ask the actor to stop after what is in its inbox; no word if it has stopped already."""

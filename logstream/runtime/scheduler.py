@@ -8,9 +8,9 @@ time; the simulator's VirtualLoop runs on virtual time with a seed. Both have th
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from math import inf
+from threading import get_ident
 from typing import Any, Protocol
 
 from pykka import ActorRef
@@ -81,18 +81,18 @@ class Scheduler:
         self.failed = failed
         self.observe = observe
         self.pause_s = pause_s  # a timer that is later than this means that the process was paused (R14)
-        self.thread = threading.get_ident()
+        self.thread = get_ident()
         self.actors: dict[Scheduled, None] = {}
         self.longest_turn_s = 0.0
         self.longest_turn_of = ""  # the actor that took it
 
     def on_loop_thread(self) -> bool:
         """Is the caller running on the loop? There a blocking wait would never end."""
-        return threading.get_ident() == self.thread
+        return get_ident() == self.thread
 
     def soon(self, callback: Callable[[], object]) -> None:
         """Run a callback on the loop, cheaply when already there."""
-        if self.on_loop_thread():
+        if get_ident() == self.thread:
             self.loop.call_soon(callback)
         else:
             self.loop.call_soon_threadsafe(callback)

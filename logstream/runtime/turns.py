@@ -6,30 +6,7 @@ import threading
 
 
 class _Thread(threading.local):
-    inside = False
+    in_a_turn = False  # is an actor of this thread's loop handling a message right now?
 
 
-_thread = _Thread()
-
-
-class _Turn:
-    """One for all turns, because a turn is short and there are many."""
-
-    def __enter__(self) -> None:
-        _thread.inside = True
-
-    def __exit__(self, *_: object) -> None:
-        _thread.inside = False
-
-
-_turn = _Turn()
-
-
-def in_a_turn() -> bool:
-    """Is an actor of this thread's loop handling a message right now?"""
-    return _thread.inside
-
-
-def a_turn() -> _Turn:
-    """Mark the time that an actor's turn takes."""
-    return _turn
+this_thread = _Thread()

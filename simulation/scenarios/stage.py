@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from actors.mesh import Seat
 from logstream.core.events import Via
 from logstream.protocol.envelope import Envelope
@@ -35,14 +33,6 @@ class SievedNetwork(Network):
         kind, arrive = type(envelope.message).__name__, super()._datagram_arrives
         if not self.sieve.takes(source, host.address, kind, lambda: arrive(host, envelope, via, source, size)):
             arrive(host, envelope, via, source, size)
-
-    def _welcome(self, host: Host, target: Host, member: Member, *rest: Any) -> None:
-        """Where both have dialed at once one connection is kept, as transport/tcp_link.py does, and nothing is down."""
-        theirs, ours = self._link(host, member).stream, self._link(target, host.me)
-        both_open = theirs is not None and all(end.is_open for end in theirs.ends)
-        if target.me == member and ours.stream is None and theirs is not None and both_open:
-            ours.adopt(theirs)
-        super()._welcome(host, target, member, *rest)
 
     def separate(self, ways: list[Way], streams: bool = True, datagrams: bool = True) -> None:
         """One cut for each way, so that each can be mended by itself."""

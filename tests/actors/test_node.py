@@ -64,7 +64,7 @@ def test_an_address_in_use_is_an_error_before_any_actor_runs() -> None:
     node = Node(settings("n1"), Surroundings(world_loop, in_use, PretendMemory(), random.Random(1)))
     with pytest.raises(OSError, match="in use"):
         node.start()
-    assert world_loop._heap == []
+    assert (world_loop._instant, world_loop._later) == ([], [])
 
 
 def test_a_node_can_be_dumped_while_it_runs(cluster: Cluster, logged: list[str]) -> None:

@@ -113,5 +113,12 @@ def installs(effects: list[Effect]) -> dict[Member, ViewInstall]:
     return {one.to: one.message for one in sent(effects, ViewInstall) if isinstance(one.message, ViewInstall)}
 
 
+def proposal(effects: list[Effect]) -> ViewInstall:
+    """What everybody is sent alike."""
+    proposed, *others = installs(effects).values()
+    assert others == [proposed] * len(others)
+    return proposed
+
+
 def asked(effects: list[Effect]) -> list[Member]:
     return [one.to for one in sent(effects, StateExchange)]

@@ -9,6 +9,7 @@ from logstream.core.effects import Announce, Broadcast, CancelTimer, Effect, Hal
 from logstream.core.events import Due, Received, Via
 from logstream.core.failure_detector import LeaderFound, LeaderLost
 from logstream.core.replica.vocabulary import (
+    CandidateHeard,
     DropIdentity,
     Introduce,
     LeaderHeard,
@@ -18,9 +19,9 @@ from logstream.core.replica.vocabulary import (
 )
 from logstream.core.topics import Topic, TopicOpened
 from logstream.core.view_vocabulary import FoundCluster, ShrinkToSelf
-from logstream.protocol.identity import NO_EPOCH, Member
+from logstream.protocol.identity import NO_EPOCH, Member, View
 from logstream.protocol.messages import Join, JoinResponse, Message, Present
-from tests.core.builders import A, B, C, announced, view
+from tests.core.builders import A, B, C, announced, epoch, view
 
 SETTINGS = ("heartbeat_s=0.25",)
 
@@ -29,7 +30,7 @@ class Looking:
     """B's discovery and its clock; the period is 0.3 s."""
 
     def __init__(self) -> None:
-        self.core = Discovery(B, SETTINGS, 0.3, 0.25)
+        self.core = Discovery(B, SETTINGS, 0.3, 0.25, lambda: 5)
         self.now = 10.0
 
     def hears(self, message: Message, sender: Member | None, source: str = "127.0.0.1:7") -> list[Effect]:
@@ -156,6 +157,15 @@ def test_a_learner_that_hears_nobody_for_three_seconds_asks_and_then_begins_anew
     assert announced(b.due(LearnerTimedOut()), DropIdentity) == [DropIdentity()]
 
 
+def test_a_learner_that_promised_waits_as_long_as_a_silent_member_may_be_alive(b: Looking) -> None:
+    """A view may have it as a member without its knowing; beginning anew would take its vote from the others."""
+    b.hears(answer(), A)
+    b.told(CandidateHeard(epoch(2, A)))
+    for _ in range(5):
+        assert announced(b.due(LearnerTimedOut()), DropIdentity) == []
+    assert announced(b.due(LearnerTimedOut()), DropIdentity) == [DropIdentity()]
+
+
 # --- answering ---
 
 
@@ -222,12 +232,64 @@ def test_a_leader_that_is_one_no_more_before_it_has_dissolved_drops_its_identity
     assert announced(b.hears(answer(), A), DropIdentity) == [DropIdentity()]
 
 
-def test_a_member_without_topics_keeps_its_identity_where_others_of_its_cluster_hold_some(b: Looking) -> None:
-    b.is_member(A, B, leads=False)
+def test_where_a_majority_may_have_committed_without_it_a_member_keeps_its_identity(b: Looking) -> None:
+    """Q9, Q10: others may hold what never came here, and then two clusters would hold records."""
+    b.told(ViewInstalled(view(1, A, B, C, commit="majority"), leads=False))
     b.told(LeaderLost(b.now))
-    b.hears(Present(A, "c1", 3, False), A)
     b.now += 60.0
     assert announced(b.hears(answer(), A), DropIdentity) == []
+
+
+def test_where_too_few_are_left_for_a_quorum_it_is_not_needed_any_more(b: Looking) -> None:
+    """R15: another incarnation of a node was heard, so the member is gone for good."""
+    b.told(ViewInstalled(view(1, A, B, C, commit="majority"), leads=False))
+    b.told(LeaderLost(b.now))
+    b.now += 60.0
+    assert announced(b.hears(Present(Member("a", "new"), "c2", 3, False), A), DropIdentity) == []
+    assert announced(b.hears(Present(Member("c", "new"), "c2", 3, False), C), DropIdentity) == [DropIdentity()]
+
+
+def test_while_a_member_is_heard_that_holds_something_it_is_needed(b: Looking) -> None:
+    b.is_member(A, B, C, leads=False)
+    b.told(LeaderLost(b.now))
+    b.now += 60.0
+    b.hears(Present(C, "c1", 3, False), C)
+    assert announced(b.hears(answer(), A), DropIdentity) == []
+    b.now += 5.0
+    assert announced(b.hears(answer(), A), DropIdentity) == [DropIdentity()]
+
+
+@pytest.mark.parametrize(
+    "installed",
+    [view(1, A, B, C, commit="all"), view(1, A, B, commit="majority")],
+    ids=["all commit together", "both commit together"],
+)
+def test_where_nothing_is_committed_without_it_an_empty_member_drops_its_identity(b: Looking, installed: View) -> None:
+    b.told(ViewInstalled(installed, leads=False))
+    b.told(LeaderLost(b.now))
+    b.now += 5.0
+    assert announced(b.hears(answer(), A), DropIdentity) == [DropIdentity()]
+
+
+def test_an_empty_member_without_a_leader_does_not_keep_newcomers_from_founding_for_ever(b: Looking) -> None:
+    b.told(ViewInstalled(view(1, A, B, C), leads=False))
+    b.told(LeaderLost(b.now))
+    b.now += 4.9
+    again = Member("a", "new"), Member("c", "new")
+    assert [announced(b.hears(Join(one), one), DropIdentity) for one in again] == [[], []]
+    b.now += 0.1
+    assert announced(b.hears(Join(again[0]), again[0]), DropIdentity) == [DropIdentity()]
+
+
+def test_it_begins_nothing_with_newcomers_while_the_others_may_go_on_without_it(b: Looking) -> None:
+    """Behind a partition the others are enough for a view that takes records; with newcomers there would be two."""
+    b.told(ViewInstalled(view(1, A, B, C), leads=False))
+    b.told(LeaderLost(b.now))
+    b.now += 60.0
+    newcomer = Member("d", "new")
+    assert announced(b.hears(Join(newcomer), newcomer), DropIdentity) == []
+    assert announced(b.hears(Present(newcomer, "c2", 0, True), newcomer), DropIdentity) == []
+    assert announced(b.hears(Present(newcomer, "c2", 3, False), newcomer), DropIdentity) == [DropIdentity()]
 
 
 def test_a_cluster_of_one_dissolves_at_once(b: Looking) -> None:

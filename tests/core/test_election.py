@@ -426,3 +426,15 @@ def test_a_leader_that_dies_right_after_its_view_is_not_waited_for_as_a_candidat
     b.told(CandidateHeard(view(2, C, A, B, D).epoch))
     b.told(ViewInstalled(view(2, C, A, B, D), leads=False))
     assert Send(A, Probe(1)) in b.told(LeaderLost(1.0))
+
+
+def test_who_learns_that_it_is_a_member_no_more_passes_on_and_does_not_stand(b: Node) -> None:
+    """B was left out by a view that it has not heard of. As the highest of each ring it would try for ever, and those
+    who promise to it would never try themselves."""
+    b.told(ViewsKnown(view(1, C, A, B), ()))
+    b.told(LeaderLost(10.0))
+    b.told(ChangeFailed(epoch(2, B), outside=True))
+    assert b.due(ProbeDue()) == []
+    assert b.hears(A, Election((A, B), A)) == [Send(A, Election((A, B), A))]
+    b.told(ViewsKnown(view(3, C, A, B), ()))
+    assert b.due(ProbeDue()) != []

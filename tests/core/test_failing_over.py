@@ -26,7 +26,7 @@ from logstream.core.view_vocabulary import (
 from logstream.protocol.identity import Member
 from logstream.protocol.messages import Hello, Leave, Refuse, StateExchange
 from tests.core.builders import A, B, C, D, E, announced, epoch, sent, view
-from tests.core.candidate import Candidate, asked, installs
+from tests.core.candidate import Candidate, asked, installs, proposal
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_the_winner_asks_the_ring_too_because_one_of_it_may_know_more(follower: 
     follower.answers(A)
     later = view(2, C, A, B)
     assert announced(follower.state(B, later, attempted=()), Gather)
-    assert installs(follower.gathered())[A].after == (later,)
+    assert proposal(follower.gathered()).after == (later,)
 
 
 def test_a_refusal_asks_the_ring_again(follower: Candidate) -> None:
@@ -79,7 +79,7 @@ def test_the_winner_installs_a_view_of_its_responders(follower: Candidate) -> No
     follower.told(CandidateElected())
     follower.answers(A, B)
     assert announced(follower.told(LinkDown(C, True, follower.now)), Gather)
-    assert installs(follower.gathered())[A].view.members == (A, B)
+    assert proposal(follower.gathered()).view.members == (A, B)
 
 
 def test_with_majority_the_dead_leader_stays_a_member() -> None:
@@ -89,7 +89,7 @@ def test_with_majority_the_dead_leader_stays_a_member() -> None:
     a.told(CandidateElected())
     a.answers(A, B)
     a.told(LinkDown(C, True, a.now))
-    assert installs(a.gathered())[A].view.members == (A, B, C)
+    assert proposal(a.gathered()).view.members == (A, B, C)
 
 
 def test_with_majority_a_responder_that_an_attempted_view_has_admitted_stays_admitted() -> None:
@@ -101,7 +101,7 @@ def test_with_majority_a_responder_that_an_attempted_view_has_admitted_stays_adm
     for member in (A, B, D):
         a.state(member, installed, attempted=(attempted,))
     a.due(CollectTimedOut(epoch(1)))
-    assert installs(a.gathered())[A].view.members == (A, B, C, D)
+    assert proposal(a.gathered()).view.members == (A, B, C, D)
 
 
 def test_with_majority_a_responder_takes_the_place_of_its_older_incarnation() -> None:
@@ -114,7 +114,7 @@ def test_with_majority_a_responder_takes_the_place_of_its_older_incarnation() ->
     for member in (A, B, C):
         a.state(member, installed, attempted=(attempted,))
     a.due(CollectTimedOut(epoch(2)))
-    assert installs(a.gathered())[A].view.members == (A, B, C)
+    assert proposal(a.gathered()).view.members == (A, B, C)
 
 
 def test_a_host_that_refuses_is_asked_but_not_waited_for(follower: Candidate) -> None:
@@ -187,7 +187,7 @@ def test_what_was_seen_while_leading_is_no_reason_to_leave_anybody_out_later(lea
     leader.is_in(view(7, C, A, B))
     leader.told(CandidateElected())
     leader.answers(A, B, C)
-    assert installs(leader.gathered())[A].view.members == (A, B, C)
+    assert proposal(leader.gathered()).view.members == (A, B, C)
 
 
 # --- judged is judged ---
@@ -200,9 +200,9 @@ def test_an_answer_that_comes_after_the_judgement_changes_nothing_of_it(follower
     follower.due(CollectTimedOut(epoch(2)))
     late = view(1, C, A, B)
     assert follower.state(C, late, attempted=(view(2, C, D),)) == []
-    found = installs(follower.gathered())
-    assert sorted(found) == [A, B, C]
-    assert (found[A].view.members, found[A].after) == ((A, B), (late,))
+    effects = follower.gathered()
+    assert sorted(installs(effects)) == [B, C]
+    assert (proposal(effects).view.members, proposal(effects).after) == ((A, B), (late,))
 
 
 def test_an_answer_that_comes_after_the_installation_began_is_answered_by_it(follower: Candidate) -> None:
@@ -303,7 +303,7 @@ def test_with_all_a_lost_member_makes_the_leader_change_the_view(leader: Candida
     assert asked(leader.told(MemberLost(C))) == [A, B, C]
     leader.answers(A, B)
     leader.due(CollectTimedOut(epoch(2)))
-    assert installs(leader.gathered())[A].view.members == (A, B)
+    assert proposal(leader.gathered()).view.members == (A, B)
 
 
 def test_with_majority_the_leader_starts_no_change_for_a_dead_follower() -> None:
@@ -365,9 +365,9 @@ def test_a_member_that_dies_after_its_answer_is_left_out_by_the_next_change(lead
 def test_a_stalled_member_is_left_out_by_name_though_it_answers(leader: Candidate) -> None:
     assert asked(leader.told(MemberStalled(C))) == [A, B, C]
     leader.answers(A, B, C)
-    found = installs(leader.gathered())
-    assert found[A].view.members == (A, B)
-    assert C in found  # it promised, and must learn that it is a learner
+    effects = leader.gathered()
+    assert proposal(effects).view.members == (A, B)
+    assert C in installs(effects)  # it promised, and must learn that it is a learner
 
 
 def test_a_stalled_member_is_kept_if_the_rest_is_not_enough_after_all(leader: Candidate) -> None:
@@ -376,7 +376,7 @@ def test_a_stalled_member_is_kept_if_the_rest_is_not_enough_after_all(leader: Ca
     leader.answers(A, C)
     leader.told(LinkDown(B, True, leader.now))
     leader.told(MemberLost(B))
-    assert installs(leader.gathered())[A].view.members == (A, C)
+    assert proposal(leader.gathered()).view.members == (A, C)
 
 
 def test_a_stalled_member_comes_back_after_three_seconds(leader: Candidate) -> None:
@@ -395,7 +395,7 @@ def test_a_member_that_stalls_while_somebody_else_leads_is_not_ours_to_judge(fol
     assert follower.told(MemberStalled(B)) == []
     follower.told(CandidateElected())
     follower.answers(A, B, C)
-    assert installs(follower.gathered())[A].view.members == (A, B, C)
+    assert proposal(follower.gathered()).view.members == (A, B, C)
 
 
 # --- NO_QUORUM ---

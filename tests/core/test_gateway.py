@@ -21,6 +21,8 @@ from logstream.protocol.batches import Batch
 from logstream.protocol.errors import ErrorCode, RemoteProtocolError
 from logstream.protocol.identity import Member
 from logstream.protocol.messages import (
+    AdminResponse,
+    ChangeLeader,
     CreateTopic,
     DeleteTopic,
     Fetch,
@@ -158,6 +160,16 @@ def test_a_forwarded_request_is_never_forwarded_again(follower: Broker) -> None:
     assert errors(follower.asked(produce(), 9, by=B)) == [ErrorCode.RETRY]
 
 
+@pytest.mark.parametrize(
+    ("command", "kind"), [(CreateTopic("u", 1), TopicResponse), (ChangeLeader("b"), AdminResponse)]
+)
+def test_a_command_that_a_former_leader_refuses_is_answered_in_its_shape(
+    follower: Broker, command: Message, kind: type
+) -> None:
+    [reply] = replies(follower.asked(command, 9, by=B))
+    assert isinstance(reply.message, kind)
+
+
 def test_a_lost_link_to_the_leader_answers_retry(follower: Broker) -> None:
     follower.asked(produce())
     assert errors(follower.told(LinkDown(B, True, 11.0))) == [ErrorCode.RETRY]
@@ -185,7 +197,7 @@ def test_after_replication_started_the_answer_is_retry_never_a_definite_failure(
 def test_a_batch_that_does_not_match_its_crc_is_refused(leader: Broker) -> None:
     good = batch()
     assert errors(leader.asked(produce(Batch(good.front, good.body + b"?")))) == [ErrorCode.CORRUPT_BATCH]
-    assert leader.core.refused == 1
+    assert leader.core.producing.refused == 1
 
 
 def test_a_record_over_the_limit_is_refused_by_the_name_of_the_setting(leader: Broker) -> None:
@@ -228,9 +240,9 @@ def test_no_more_than_so_many_requests_are_held() -> None:
     a.told(Promised(epoch(2)))
     for number in range(HELD_MAX):
         assert replies(a.asked(produce(), number)) == []
-    assert len(a.core._held) == HELD_MAX
+    assert len(a.core.requests.held) == HELD_MAX
     a.asked(produce(), HELD_MAX, by=TWO)
-    assert len(a.core._held) == HELD_MAX
+    assert len(a.core.requests.held) == HELD_MAX
 
 
 def test_no_more_than_so_many_bytes_are_held() -> None:
@@ -320,7 +332,7 @@ def test_a_client_that_is_gone_waits_for_nothing(leader: Broker) -> None:
     leader.asked(fetch())
     assert announced(leader.told(SessionClosed(ONE)), CancelRead) == [CancelRead((1, 0), 1, 0)]
     assert leader.told(ReadDone((1, 0), 0, 1, (batch(),))) == []
-    assert (len(leader.core.polls), len(leader.core.sessions)) == (0, 0)
+    assert (len(leader.core.fetching.polls), len(leader.core.sessions)) == (0, 0)
 
 
 # --- metadata and topics ---

@@ -29,7 +29,7 @@ from logstream.core.view_vocabulary import ChangeFailed
 from logstream.protocol.identity import Member
 from tests.core.builders import A, B, C, D, announced, epoch, view
 
-CHECK_S = 0.05
+CHECK_S, HEARTBEAT_S = 0.05, 0.25
 BEAT = 5  # checks
 
 
@@ -91,11 +91,19 @@ def test_a_new_leader_hears_itself_and_everybody_serves() -> None:
 
 def test_silence_is_suspected_first_and_failure_later(a: Watch) -> None:
     """Section 4: phi 8 and 10 lie close together; between them the peer is probed."""
-    assert a.checks(1.5, heard=(B,)) == [SetTimer(CheckDue(), CHECK_S)] * 30
+    assert announced(a.checks(1.5, heard=(B,)), object) == []
     suspected = a.checks(0.1, heard=(B,))
     assert announced(suspected, Suspected) == [Suspected(C)]
     assert not announced(suspected, MemberLost)
     assert announced(a.checks(0.1, heard=(B,)), MemberLost) == [MemberLost(C)]
+
+
+def test_one_check_per_heartbeat_is_enough_until_somebody_is_silent(a: Watch) -> None:
+    assert a.told(Due(CheckDue(), a.now, a.now)) == [SetTimer(CheckDue(), HEARTBEAT_S)]
+    a.checks(0.95, heard=(B,))
+    assert a.told(Due(CheckDue(), a.now, a.now)) == [SetTimer(CheckDue(), CHECK_S)]
+    a.checks(1.0, heard=(B,))
+    assert a.told(Due(CheckDue(), a.now, a.now)) == [SetTimer(CheckDue(), HEARTBEAT_S)]  # C is lost and does not count
 
 
 def test_a_member_is_lost_once_and_does_not_serve(a: Watch) -> None:
@@ -216,6 +224,14 @@ def test_a_pause_of_less_than_a_heartbeat_is_none(f: Watch) -> None:
     assert announced(f.paused(0.29), LeaderLost)
 
 
+def test_a_pause_between_two_seldom_checks_accuses_nobody(a: Watch) -> None:
+    """R14: the next check comes after almost two heartbeats, less than one of them late."""
+    a.checks(0.9, heard=(B,))
+    assert a.told(Due(CheckDue(), a.now, a.now)) == [SetTimer(CheckDue(), HEARTBEAT_S)]
+    effects = a.told(Due(CheckDue(), a.now + 2 * HEARTBEAT_S - 0.01, a.now + HEARTBEAT_S))
+    assert announced(effects, object) == []
+
+
 def test_who_was_suspected_before_a_pause_is_asked_again_after_it(f: Watch) -> None:
     assert announced(f.checks(1.6), Suspected)
     f.paused(60.0)
@@ -234,7 +250,7 @@ def test_a_leader_that_leads_no_more_is_leaderless_at_once(a: Watch, event: obje
 
 def test_a_leader_that_promised_to_a_candidate_which_dies_is_leaderless_after_the_fail_time(a: Watch) -> None:
     """R4: it hears nobody, not even itself. Without this a cluster whose candidate died stood still for ever."""
-    a.told(Promised(epoch(2, B)))
+    assert a.told(Promised(epoch(2, B))) == [SetTimer(CheckDue(), CHECK_S)]
     assert not announced(a.checks(1.6, heard=(B, C)), LeaderLost)
     assert len(announced(a.checks(0.1), LeaderLost)) == 1
     assert not announced(a.checks(20.0), LeaderLost)

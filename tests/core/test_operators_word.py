@@ -22,7 +22,7 @@ from logstream.core.view_vocabulary import (
 )
 from logstream.protocol.messages import Handover, Refuse, ViewInstall
 from tests.core.builders import A, B, C, D, E, announced, epoch, sent, view
-from tests.core.candidate import Candidate, asked, installs
+from tests.core.candidate import Candidate, asked, installs, proposal
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_the_named_successor_keeps_the_old_leader_as_a_member() -> None:
     a.is_in(view(1, B, A, C))
     assert asked(a.hears(B, Handover(epoch(1, B), leaving=False))) == [A, B, C]
     a.answers(A, B, C)
-    assert installs(a.gathered())[A].view.members == (A, B, C)
+    assert proposal(a.gathered()).view.members == (A, B, C)
 
 
 @pytest.mark.parametrize("name", ["a", "z", "c"], ids=["leads already", "is no member", "is not heard"])
@@ -95,7 +95,7 @@ def test_a_forced_view_with_majority_consists_of_its_responders_too() -> None:
         a.told(ForceView())
         a.answers(*responders)
         a.due(CollectTimedOut(epoch(n)))
-        assert installs(a.gathered())[A].view.members == responders
+        assert proposal(a.gathered()).view.members == responders
 
 
 def test_a_forced_view_is_still_installed_by_most_of_its_own_members(follower: Candidate) -> None:
@@ -129,6 +129,6 @@ def test_the_lineage_is_inherited_even_from_a_view_that_was_only_attempted(follo
     follower.told(CandidateElected())
     follower.state(A, view(1, C, A, B), attempted=(attempted,))
     follower.answers(B, C)
-    install = installs(follower.gathered())[A]
+    install = proposal(follower.gathered())
     assert isinstance(install, ViewInstall)
     assert install.view.lineage == epoch(1002)

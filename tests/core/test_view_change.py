@@ -136,6 +136,16 @@ def test_a_refusal_starts_once_more_above_it(leader: Candidate) -> None:
     assert leader.core.attempt is not None and leader.core.attempt.epoch == epoch(8)
 
 
+def test_a_second_refusal_is_an_answer_like_another(leader: Candidate) -> None:
+    """R3: once more at once. Where two candidates refuse each other one of them must not go on for ever."""
+    leader.hears(C, Leave())
+    leader.hears(B, Refuse(epoch(2), epoch(7, D)))
+    leader.answers(A, C)
+    effects = leader.hears(B, Refuse(epoch(8), epoch(12, D)))
+    assert asked(effects) == []
+    assert announced(effects, Gather)
+
+
 def test_a_refusal_by_somebody_who_was_not_asked_changes_nothing(leader: Candidate) -> None:
     leader.hears(C, Leave())
     assert leader.hears(D, Refuse(epoch(2), epoch(7, D))) == []
@@ -164,10 +174,32 @@ def test_view_install_goes_to_responders_and_members_and_is_repeated_until_acked
     for member in (A, B, C):
         leader.state(member, view(1, A, B, C))
     effects = leader.gathered()
-    assert list(installs(effects)) == [A, B, C]
+    assert list(installs(effects)) == [B, C]
     assert SetTimer(InstallRepeatDue(epoch(2)), 0.15) in effects
-    leader.hears(A, ViewInstallAck(epoch(2)))
     assert list(installs(leader.due(InstallRepeatDue(epoch(2))))) == [B, C]
+    assert list(installs(leader.acked_by(B))) == [A]
+    leader.acked_by(A)
+    assert list(installs(leader.due(InstallRepeatDue(epoch(2))))) == [C]
+
+
+def test_a_view_is_not_installed_before_its_leader_has_accepted_it(leader: Candidate) -> None:
+    """The others are enough without it, but it is the one who is to lead."""
+    leader.caught_up(D)
+    leader.answers(A, B, C, D)
+    leader.gathered()
+    effects = leader.acked_by(B, C, D)
+    assert A in installs(effects)
+    assert not announced(effects, Resume)
+    assert announced(leader.acked_by(A), Resume) == [Resume(epoch(2), (A, B, C, D))]
+
+
+def test_a_candidate_accepts_its_own_view_last_so_that_nobody_is_bound_when_the_others_die(leader: Candidate) -> None:
+    """With its own acceptance A would have to account for a view of A and B, which it cannot without B."""
+    leader.hears(C, Leave())
+    leader.answers(A, B, C)
+    assert A not in installs(leader.gathered())
+    leader.acked_by(C)
+    assert A not in installs(leader.due(InstallRepeatDue(epoch(2))))
 
 
 def test_a_view_is_installed_by_enough_of_the_old_and_most_of_the_new_members(leader: Candidate) -> None:

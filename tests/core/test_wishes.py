@@ -79,6 +79,15 @@ def test_a_higher_promise_is_a_reason_until_a_view_is_above_it(wishes: Wishes) -
     assert wishes.wait(view(6, A, B, C), 10.0) is None
 
 
+def test_for_the_sake_of_higher_promises_the_view_changes_at_most_once_a_second(wishes: Wishes) -> None:
+    """R7: at most once a second."""
+    wishes.rise_above(epoch(5, C))
+    wishes.granted(view(6, A, B, C), THREE, A, 10.0)
+    wishes.rise_above(epoch(7, C))
+    assert wishes.wait(view(6, A, B, C), 10.25) == 0.75
+    assert wishes.wait(view(6, A, B, C), 11.5) == 0.0
+
+
 def test_a_member_that_stalls_goes_if_the_rest_is_enough(wishes: Wishes) -> None:
     wishes.leave_out(B, THREE, {A, B, C})
     assert wishes.outgoing == {B}

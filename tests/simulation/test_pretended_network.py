@@ -14,7 +14,7 @@ from simulation.climate import Climate
 from simulation.cuts import Cut
 from simulation.machine import Machine
 from simulation.network import KERNEL_DATAGRAMS, SMALL, Host, Network
-from simulation.streams import KEEPALIVE_S, End, Stream
+from simulation.streams import KEEPALIVE_S, LINGER_S, End, Stream
 from simulation.virtual_loop import VirtualLoop
 from transport.identity import Identity
 
@@ -60,9 +60,9 @@ def nack(number: int) -> Nack:
 class World:
     """Two nodes, a and b, on a calm network."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream_delay_s: tuple[float, float] = (0.0001, 0.001)) -> None:
         self.loop = VirtualLoop(1)
-        self.network = Network(self.loop, Climate(give_up_s=GIVE_UP_S))
+        self.network = Network(self.loop, Climate(give_up_s=GIVE_UP_S, stream_delay_s=stream_delay_s))
         self.a, self.b = Node(self.network, "a"), Node(self.network, "b")
 
     def passes(self, seconds: float = 0.1) -> None:
@@ -101,6 +101,35 @@ def test_two_that_dial_at_once_have_one_link(world: World) -> None:
     world.passes()
     assert (world.a.numbers(), world.b.numbers()) == ([2], [1])
     assert (world.a.links, world.b.links) == ([("b", "up")], [("a", "up")])
+
+
+@pytest.mark.parametrize("apart_s", [0.0, 0.0002, 0.0004, 0.0006])
+def test_of_two_links_dialed_at_once_one_stays_nothing_is_lost_and_nobody_calls_it_down(apart_s: float) -> None:
+    """As transport/tcp_link.py: both keep the one that the smaller identity dialed, and the other one is retired."""
+    world = World(stream_delay_s=(0.0002, 0.02))
+    for number in range(50):
+        world.loop.call_later(number * 0.001, world.a.says, world.b, number)
+        world.loop.call_later(number * 0.001 + apart_s, world.b.says, world.a, number)
+    world.passes(LINGER_S + 1.0)
+    assert sorted(world.a.numbers()) == sorted(world.b.numbers()) == list(range(50))
+    assert (world.a.links, world.b.links) == ([("b", "up")], [("a", "up")])
+    assert world.network.reset("a:1") == 1
+
+
+def test_who_pauses_after_a_double_dial_reads_what_came_on_the_retired_stream_too(world: World) -> None:
+    heard: list[object] = []
+    ends = [
+        End(node.me.address, node.machine, heard.append, lambda: heard.append("broken")) for node in (world.a, world.b)
+    ]
+    stream = Stream(world.network, *ends)
+    stream.write(0, "under way")
+    world.b.machine.pause()
+    stream.retire(0)
+    stream.retire(1)
+    world.passes(LINGER_S + 1.0)
+    world.b.machine.resume()
+    world.passes()
+    assert heard == ["under way"] and not stream.is_whole
 
 
 def test_where_nobody_listens_is_refused_at_once(world: World) -> None:

@@ -114,7 +114,7 @@ class Learning:
         """The next slice: a candidate reads this member's log as its STATE said, itself included (R5); everybody
         else reads the base that this candidate has put together, in its log or in its stage."""
         staged, reads = self.stage.history, learn.epoch == Epoch.of(learn.epoch.n, asker)
-        return answer_from(staged if not reads and staged is not None and staged.end > own.end else own, learn)
+        return answer_from(own if reads or staged is None else staged, learn)
 
 
 def answer_from(source: History, learn: wire.Learn) -> wire.CatchUp | wire.Snapshot:
