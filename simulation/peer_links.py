@@ -120,7 +120,7 @@ class PeerLink:
                 stream.close(stream.side_of(self._host.address))
             return
         self._dialing = False
-        if stream is not None:
+        if stream is not None and stream.ends[stream.side_of(self._host.address)].is_open:  # not broken meanwhile
             self.adopt(stream)
         elif self.stream is None:
             self._failed(refused)

@@ -270,6 +270,20 @@ def test_reset_breaks_every_stream_at_both_ends_and_they_come_back(world: World)
 # --- datagrams ---
 
 
+@pytest.mark.parametrize("when_ms", range(20))
+def test_a_connection_that_breaks_before_whoever_dialed_hears_of_it_is_dialed_again(when_ms: int) -> None:
+    world = World(stream_delay_s=(0.001, 0.01))
+    world.a.says(world.b, 1)
+    world.b.says(world.a, 1)
+    world.passes(0.001 * when_ms)
+    world.network.reset("a:1")
+    world.passes(1.0)
+    world.a.says(world.b, 2)
+    world.b.says(world.a, 2)
+    world.passes(1.0)
+    assert (world.a.numbers()[-1], world.b.numbers()[-1]) == (2, 2)
+
+
 def test_a_deaf_node_hears_no_multicast_and_all_of_its_streams(world: World) -> None:
     world.network.cuts.deaf["b:1"] += 1
     world.a.multicasts(1)
