@@ -21,7 +21,6 @@ from simulation.run import Outcome, Run
 if TYPE_CHECKING:
     from loguru import Message
 
-GENERATION = (50_000, 20, 1000)  # a run makes few cycles: the collector need not look for them as often
 PROGRESS_S = 10.0
 
 
@@ -112,15 +111,16 @@ def outcomes(seeds: Iterable[int], jobs: int) -> Iterator[Outcome]:
 
 
 def _prepare() -> None:
-    """Silence, and a collector that looks less often: nothing here lives longer than its run."""
+    """Silence, and a collector that looks between runs only: nothing lives longer than its run."""
     logger.remove()
-    gc.set_threshold(*GENERATION)
+    gc.disable()
     gc.freeze()
 
 
 def _outcome(seed: int) -> Outcome:
     outcome = Run(seed).go()
     outcome.story = []
+    gc.collect()
     return outcome
 
 
