@@ -134,7 +134,7 @@ class Discovery:
                     self._counts_on(view)
                 return self._view_accepted(event.views)
             case ViewLeft():
-                self._leads, self._member_of = False, None
+                self._leads = False  # and whether the view without us will be installed nobody knows yet
                 return []
             case LeaderLost(at=at):
                 self._leaderless_since = at

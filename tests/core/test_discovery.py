@@ -16,6 +16,7 @@ from logstream.core.replica.vocabulary import (
     LearnFrom,
     OtherClusterHeard,
     ViewInstalled,
+    ViewLeft,
 )
 from logstream.core.topics import Topic, TopicOpened
 from logstream.core.view_vocabulary import FoundCluster, ShrinkToSelf
@@ -247,6 +248,16 @@ def test_where_too_few_are_left_for_a_quorum_it_is_not_needed_any_more(b: Lookin
     b.now += 60.0
     assert announced(b.hears(Present(Member("a", "new"), "c2", 3, False), A), DropIdentity) == []
     assert announced(b.hears(Present(Member("c", "new"), "c2", 3, False), C), DropIdentity) == [DropIdentity()]
+
+
+def test_a_view_without_it_may_never_be_installed_so_the_one_before_still_counts_on_it(b: Looking) -> None:
+    b.told(ViewInstalled(view(1, A, B, C, commit="majority"), leads=False))
+    b.told(ViewLeft(view(2, A, C, commit="majority")))
+    b.told(LeaderLost(b.now))
+    b.now += 60.0
+    newcomer = Member("d", "new")
+    assert announced(b.hears(Join(newcomer), newcomer), DropIdentity) == []
+    assert announced(b.hears(Present(newcomer, "c2", 3, False), newcomer), DropIdentity) == []
 
 
 def test_while_a_member_is_heard_that_holds_something_it_is_needed(b: Looking) -> None:
