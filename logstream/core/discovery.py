@@ -22,7 +22,7 @@ from math import inf
 from logstream.core.effects import Announce, Broadcast, CancelTimer, Effect, Halt, Note, SetTimer
 from logstream.core.events import Due, Received
 from logstream.core.failure_detector import LeaderFound, LeaderLost
-from logstream.core.quorum import enough, floor_of
+from logstream.core.quorum import enough_for_all, floor_of, members_of
 from logstream.core.replica.vocabulary import (
     CandidateHeard,
     DropIdentity,
@@ -46,6 +46,7 @@ SILENCES = 2  # of so many seconds until a learner begins anew
 SILENCES_PROMISED = 5  # a view may have it as a member without its knowing: as long as a silent member may be alive
 LEADERLESS_S = 5.0  # after which members of an empty cluster look elsewhere
 ASK_AGAIN_S = 1.0
+UNANSWERED_MAX = 5  # discovery periods with heartbeats of the leader and without any answer
 
 
 class Phase(Enum):
@@ -95,6 +96,7 @@ class Discovery:
         self._heartbeat_s = heartbeat_s
         self._disturbed = False  # somebody was heard in this period
         self._joins = 0  # said in this period
+        self._unanswered = 0  # periods in a row
         self._cluster_id = ""
         self._view: View | None = None
         self._leads = False
@@ -103,8 +105,9 @@ class Discovery:
         self._dissolving = False
         self._expected_nodes = expected_nodes
         self._member_of: View | None = None  # the newest view, installed or not, that counts on this member
+        self._known: tuple[View, ...] = ()  # installed and attempted ones
         self._holder_heard_at = -inf  # another member of this cluster said that it holds a topic
-        self._replaced: set[Member] = set()  # of that view: another incarnation of the node was heard (R15)
+        self._replaced: set[Member] = set()  # of these views: another incarnation of the node was heard (R15)
         self._heard_cluster = False  # its leader or a member without one, since LearnerTimedOut was set
         self._silences = 0  # in a row, as a learner
         self._promised = False  # as a learner, to somebody's attempt
@@ -130,8 +133,7 @@ class Discovery:
             case ViewInstalled():
                 return self._view_installed(event)
             case ViewsKnown():
-                for view in event.views[-1:]:
-                    self._counts_on(view)
+                self._learn_of(event.views)
                 return self._view_accepted(event.views)
             case ViewLeft():
                 self._leads = False  # and whether the view without us will be installed nobody knows yet
@@ -153,6 +155,7 @@ class Discovery:
                 raise LocalProtocolError(f"discovery cannot handle {event!r}")
 
     def _hear(self, received: Received) -> list[Effect]:
+        self._unanswered = 0
         match received.message:
             case Join() as join:
                 self._meet(join.member)
@@ -199,11 +202,19 @@ class Discovery:
         if self.phase is not Phase.LOOKING:
             return []
         if self._disturbed or late:  # R14: after a pause the period starts again, what came meanwhile is still unread
-            return self._look()
+            return [*self._said_if_unanswered(), *self._look()]
         if self._joins < JOINS:  # a slow machine: the rest of them first
             return [SetTimer(DiscoveryTimedOut(), (JOINS - self._joins) * self._discovery_s / JOINS)]
         self.phase = Phase.FOUNDING
         return [Note("founding a cluster: nobody answered", {}), Announce(FoundCluster())]
+
+    def _said_if_unanswered(self) -> list[Effect]:
+        """Heartbeats come by multicast, answers to our broadcasts do not: only a person can mend that."""
+        self._unanswered += self._disturbed
+        if self._unanswered != UNANSWERED_MAX:
+            return []
+        text = "the leader is heard by multicast, but nobody answers broadcasts: `logstream netdiag` shows why"
+        return [Note(text, {}, warning=True)]
 
     def _answered(self, answer: JoinResponse, at: float) -> list[Effect]:
         if answer.refusal and self.phase is not Phase.MEMBER:
@@ -260,7 +271,7 @@ class Discovery:
     def _view_installed(self, event: ViewInstalled) -> list[Effect]:
         self.phase, self._cluster_id = Phase.MEMBER, event.view.cluster_id
         self._view, self._leads = event.view, event.leads
-        self._counts_on(event.view)
+        self._learn_of((event.view,))
         effects: list[Effect] = [CancelTimer(DiscoveryTimedOut()), CancelTimer(LearnerTimedOut())]
         if self._dissolving and event.view.members == (self.me,):
             return [*effects, Announce(DropIdentity())]
@@ -332,9 +343,9 @@ class Discovery:
 
     def _meet(self, other: Member | None) -> None:
         """The node of a member is there under another identity: the member is gone for good (R15)."""
-        if other is not None and self._member_of is not None:
-            members = self._member_of.members
-            self._replaced |= {one for one in members if one.node_id == other.node_id and one != other} - {self.me}
+        if other is not None:
+            members = members_of(self._known) - {self.me}
+            self._replaced |= {one for one in members if one.node_id == other.node_id and one != other}
 
     def _is_free(self, at: float, other_empty: bool) -> bool:
         """May this member begin anew, or go to a cluster that is met? Only if it holds nothing and nobody leads it.
@@ -348,14 +359,14 @@ class Discovery:
             return False
         if view is None or len(view.members) < floor_of(self._expected_nodes()):
             return True
-        if not enough(set(view.members) - self._replaced, view):
+        if not enough_for_all(members_of(self._known) - self._replaced, self._known):
             return True
         return not other_empty and (view.commit == "all" or len(view.members) <= 2)
 
-    def _counts_on(self, view: View) -> None:
-        if self.me in view.members:
-            self._member_of = view
-            self._replaced &= set(view.members)
+    def _learn_of(self, views: tuple[View, ...]) -> None:
+        self._known = views
+        self._replaced &= members_of(views)
+        self._member_of = next((view for view in reversed(views) if self.me in view.members), self._member_of)
 
     def _dissolve(self, view: View) -> list[Effect]:
         self._dissolving = True

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from logstream.core.discovery import Discovery, DiscoveryTimedOut, JoinDue, LearnerTimedOut, Phase, PresentDue
+from logstream.core.discovery import (
+    UNANSWERED_MAX,
+    Discovery,
+    DiscoveryTimedOut,
+    JoinDue,
+    LearnerTimedOut,
+    Phase,
+    PresentDue,
+)
 from logstream.core.effects import Announce, Broadcast, CancelTimer, Effect, Halt, Note, SetTimer
 from logstream.core.events import Due, Received, Via
 from logstream.core.failure_detector import LeaderFound, LeaderLost
@@ -17,6 +25,7 @@ from logstream.core.replica.vocabulary import (
     OtherClusterHeard,
     ViewInstalled,
     ViewLeft,
+    ViewsKnown,
 )
 from logstream.core.topics import Topic, TopicOpened
 from logstream.core.view_vocabulary import FoundCluster, ShrinkToSelf
@@ -73,6 +82,24 @@ def test_a_node_asks_at_once_and_six_times_in_a_period() -> None:
     node = Looking()
     assert node.core.start() == [SetTimer(JoinDue(), 0.0), SetTimer(DiscoveryTimedOut(), 0.3)]
     assert node.due(JoinDue()) == [Broadcast(Join(B, settings=SETTINGS)), SetTimer(JoinDue(), 0.3 / 6)]
+
+
+def test_who_hears_a_leader_and_no_answers_says_so_once_and_founds_nothing(b: Looking) -> None:
+    said: list[Effect] = []
+    for period in range(2 * UNANSWERED_MAX):
+        b.told(LeaderHeard(C, b.now))
+        effects = b.due(DiscoveryTimedOut())
+        assert announced(effects, FoundCluster) == []
+        said += [period for effect in effects if isinstance(effect, Note)]
+    assert said == [UNANSWERED_MAX - 1]
+
+
+def test_an_answer_ends_the_count_of_periods_without_one(b: Looking) -> None:
+    for _ in range(2):
+        for _ in range(UNANSWERED_MAX - 1):
+            b.told(LeaderHeard(C, b.now))
+            assert not any(isinstance(effect, Note) for effect in b.due(DiscoveryTimedOut()))
+        b.hears(answer(leader=None), A)
 
 
 def test_who_hears_nobody_founds(b: Looking) -> None:
@@ -258,6 +285,17 @@ def test_a_view_without_it_may_never_be_installed_so_the_one_before_still_counts
     newcomer = Member("d", "new")
     assert announced(b.hears(Join(newcomer), newcomer), DropIdentity) == []
     assert announced(b.hears(Present(newcomer, "c2", 3, False), newcomer), DropIdentity) == []
+
+
+def test_a_view_of_one_that_is_gone_leaves_the_others_free(b: Looking) -> None:
+    """A shrank the cluster to itself and dissolved it: B and C know of both views, and of the last nobody is left."""
+    b.told(ViewsKnown(view(3, A, B, C), (view(4, A),)))
+    b.told(LeaderLost(b.now))
+    b.now += 60.0
+    other = Member("d", "new")
+    assert announced(b.hears(Present(other, "c2", 0, True), other), DropIdentity) == []
+    again = Member("a", "new")
+    assert announced(b.hears(Present(again, "c2", 0, True), again), DropIdentity) == [DropIdentity()]
 
 
 def test_while_a_member_is_heard_that_holds_something_it_is_needed(b: Looking) -> None:
