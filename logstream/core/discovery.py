@@ -274,7 +274,8 @@ class Discovery:
         self._learn_of((event.view,))
         effects: list[Effect] = [CancelTimer(DiscoveryTimedOut()), CancelTimer(LearnerTimedOut())]
         if self._dissolving and event.view.members == (self.me,):
-            return [*effects, Announce(DropIdentity())]
+            self._dissolving = False  # and if a topic was committed meanwhile it stays after all
+            return [*effects, Announce(DropIdentity()), SetTimer(JoinDue(), ASK_AGAIN_S)]
         return [*effects, SetTimer(JoinDue(), ASK_AGAIN_S)]
 
     # --- answering ---

@@ -131,7 +131,7 @@ class Elections:
             case ViewInstalled(view=view, leads=leads):
                 return self._view_installed(view, leads)
             case LinkDown(member=member, refused=refused):
-                if refused:
+                if refused and member in quorum.members_of(self._views):
                     self._gone.add(member)
                 return self._absent(member)
             case LinkUp(member=member):

@@ -103,6 +103,8 @@ class FailureDetector:
         """One event."""
         match event:
             case FollowerHeard(member=member, at=at):
+                if self._view is None or member not in self._view.members:
+                    return []
                 self._hear(member, at)
                 return self._judge_serving() if member not in self._serving else []
             case LeaderHeard(leader=leader, at=at):

@@ -111,7 +111,7 @@ class ViewChange:
                 self._now = max(self._now, at)
                 return self._wish_join(learner)
             case LinkDown(member=member, refused=refused):
-                if refused:
+                if refused and member in self._concerned:
                     self._unreachable.add(member)
                 return self._absent(member)
             case LinkUp(member=member):
@@ -202,6 +202,12 @@ class ViewChange:
         """The attempt under way, if it is the one of this epoch."""
         return self.attempt if self.attempt is not None and self.attempt.epoch == epoch else None
 
+    @property
+    def _concerned(self) -> set[Member]:
+        """Who a collect of now would ask, or has asked."""
+        asked = self.attempt.asked if self.attempt is not None else set()
+        return quorum.members_of(self._known) | asked | set(self._wishes.joiners)
+
     # --- wishes ---
 
     def _wish_join(self, learner: Member) -> list[Effect]:
@@ -263,6 +269,7 @@ class ViewChange:
     def _start(self, reachable: Collection[Member] = (), forced: bool = False, again: bool = False) -> list[Effect]:
         """Ask all members of all known views, the joiners, and whoever else is `reachable` for their promises."""
         effects = self._end_attempt()
+        self._wishes.begin()
         self._highest_n += 1
         epoch = Epoch.of(self._highest_n, self.me)
         joiners = set() if self._wishes.shrinking else set(self._wishes.joiners)

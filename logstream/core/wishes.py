@@ -71,6 +71,10 @@ class Wishes:
         """These members are heard."""
         self._lost = {member: None for member in self._lost if member not in serving}
 
+    def begin(self) -> None:
+        """A change begins: who was lost before it and is in the next view after all has answered it."""
+        self._lost.clear()
+
     def rise_above(self, promised: Epoch) -> None:
         """A member has promised this epoch: the next view must be above it (R7)."""
         self._above = max(self._above, promised)

@@ -438,3 +438,10 @@ def test_who_learns_that_it_is_a_member_no_more_passes_on_and_does_not_stand(b: 
     assert b.hears(A, Election((A, B), A)) == [Send(A, Election((A, B), A))]
     b.told(ViewsKnown(view(3, C, A, B), ()))
     assert b.due(ProbeDue()) != []
+
+
+def test_hosts_of_strangers_that_refuse_are_not_kept(b: Node) -> None:
+    """A learner that crashes again and again has another identity each time."""
+    for number in range(1000):
+        b.told(LinkDown(Member(f"n{number}", "s"), True, 10.0))
+    assert not b.core._gone

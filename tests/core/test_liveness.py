@@ -330,3 +330,13 @@ def test_no_heartbeat_is_sent_from_collect_until_install() -> None:
 def test_a_follower_does_not_beat() -> None:
     sender = HeartbeatSender(0.25)
     assert sender.handle(ViewInstalled(view(1, B, A), leads=False)) == [CancelTimer(HeartbeatDue())]
+
+
+def test_only_members_of_the_view_are_watched() -> None:
+    """A learner that crashes again and again has another identity each time."""
+    watch = Watch()
+    watch.told(ViewInstalled(view(1, A, B, C), leads=True))
+    for number in range(1000):
+        watch.told(FollowerHeard(Member(f"n{number}", "s"), watch.now))
+    assert sorted(watch.core.facts(watch.now)) == ["b", "c"]
+    assert len(watch.core._peers) == 3

@@ -59,7 +59,7 @@ class Gathering:
         if wanted is not None:
             return [Send(*wanted)]
         united, self.over = self.unite(holder), True
-        learning.stage.put(united if united is not own else None)
+        learning.propose(self.epoch, united)
         notes: list[Effect] = [Note("quarantined", {"entries": self.quarantined}, warning=True)]
         digest = united.log.digest() if united.end > self.base.end else self.base
         return [*(notes if self.quarantined else []), Announce(Gathered(self.epoch, digest))]

@@ -41,11 +41,20 @@ class Learning:
         self.fetch: Fetch | None = None
         self.teacher: Member | None = None  # whom a learner learns from
         self.led = NO_EPOCH  # the highest epoch of which an installed leader was heard
+        self.proposed: tuple[Epoch, History] | None = None  # the base that this candidate has put together
 
     def learn_from(self, leader: Member, own: History) -> Effect:
         """Begin to learn from this leader."""
         self.teacher = leader
         return self.ask(NO_EPOCH, leader, own)
+
+    def propose(self, epoch: Epoch, base: History) -> None:
+        """This candidate holds its base; what it learns from now on is built beside it."""
+        self.stage.drop()
+        self.proposed = epoch, base
+
+    def _proposed_in(self, epoch: Epoch) -> History | None:
+        return self.proposed[1] if self.proposed is not None and self.proposed[0] == epoch else None
 
     def ask(self, epoch: Epoch, whom: Member, own: History) -> Effect:
         """Ask for the slice that follows what is held, staged entries included."""
@@ -66,7 +75,7 @@ class Learning:
         """This member is active in the view of this epoch."""
         self.stage.drop()
         self.led = max(self.led, epoch)
-        self.fetch = self.teacher = None
+        self.fetch = self.teacher = self.proposed = None
 
     def fetches(self, slice_: wire.CatchUp | wire.Snapshot, sender: Member) -> bool:
         """Is this slice of the base that is being fetched?"""
@@ -79,7 +88,7 @@ class Learning:
         if fetch is None or fetch.epoch < promised:  # R6: more was promised while the ranges moved
             self.fetch = None
             return [], None
-        holder = self.stage.holder_of(fetch.base, own)
+        holder = self._proposed_in(fetch.epoch) or self.stage.holder_of(fetch.base, own)
         if holder is None:
             return [self.ask(fetch.epoch, fetch.source, own)], None
         self.fetch = None
@@ -113,8 +122,8 @@ class Learning:
     def answer(self, learn: wire.Learn, asker: Member, own: History) -> wire.CatchUp | wire.Snapshot:
         """The next slice: a candidate reads this member's log as its STATE said, itself included (R5); everybody
         else reads the base that this candidate has put together, in its log or in its stage."""
-        staged, reads = self.stage.history, learn.epoch == Epoch.of(learn.epoch.n, asker)
-        return answer_from(own if reads or staged is None else staged, learn)
+        reads = learn.epoch == Epoch.of(learn.epoch.n, asker)
+        return answer_from(own if reads else self._proposed_in(learn.epoch) or own, learn)
 
 
 def answer_from(source: History, learn: wire.Learn) -> wire.CatchUp | wire.Snapshot:

@@ -310,8 +310,9 @@ class Replica:
     def _install(self, install: wire.ViewInstall, candidate: Member) -> list[Effect]:
         """R6: hold the base, then accept."""
         epoch = install.view.epoch
-        if epoch < self.promise.promised:
-            return [Send(candidate, wire.Refuse(epoch, self.promise.promised))]
+        above = max(self.promise.promised, self.learning.led)  # a view below one that is installed comes too late
+        if epoch < above:
+            return [Send(candidate, wire.Refuse(epoch, above))]
         if epoch == self.promise.last_view:  # accepted before: touch nothing
             return [Send(candidate, wire.ViewInstallAck(epoch))]
         self.learning.fetch = Fetch(epoch, candidate, install.base, install)
@@ -361,7 +362,7 @@ class Replica:
         view = self.promise.resume(resume.epoch)
         if view is None:
             return []
-        self.learning.teacher = None
+        self.learning.teacher = self.learning.proposed = None
         self.trimming.joined(view.members)
         limits, beats = self._settings.limits, self._beats_above_floor
         self.leadership = Leadership(view, self.me, self.history, self.waiting, limits, beats)
