@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PROTO_VENV := .venv-proto
+# Ahead of the first start, and also where PYTHONDONTWRITEBYTECODE would have every start compile 150 modules again.
+BYTECODE := $(BIN)/python -m compileall -q logstream actors transport logstream_cli.py
 
 .PHONY: demo test check bench proto clean
 
@@ -33,10 +35,12 @@ $(BIN)/python:
 
 $(VENV)/.run-time: pyproject.toml | $(BIN)/python
 	$(PIP) --editable .
+	$(BYTECODE)
 	@touch $@
 
 $(VENV)/.development: pyproject.toml | $(BIN)/python
 	$(PIP) --editable '.[dev]'
+	$(BYTECODE)
 	@touch $@ $(VENV)/.run-time
 
 # The generated module is committed; only who changes logstream.proto needs this.

@@ -10,47 +10,45 @@ Errors are one line on stderr, `logstream: what, where, what to do`; exit codes 
 
 from __future__ import annotations
 
-import os
+import gc
 import sys
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
+
+from logstream.console.grammar import (
+    Bootstrap,
+    Cluster,
+    Compression,
+    Json,
+    Topic,
+    client_settings,
+    group,
+    node_names,
+    width_of_help,
+)
+from logstream.console.streams import let_go, prepare
+from logstream.console.topic_commands import topics_app
 
 if TYPE_CHECKING:
     import asyncio
 
-    from logstream.console.hosting import Node
+    from logstream.console.hosting import Node as HostedNode
     from logstream.settings import Settings
+    from transport.choice import Place
 
-PROGRAM = "logstream"
-
-
-class _Group(TyperGroup):
-    """Ends quietly where typer would not: a closed stdout is no error, and Ctrl-C no traceback."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:
-            _let_stdout_go()
-            raise typer.Exit(0) from None
-        except KeyboardInterrupt:
-            print("logstream: interrupted", file=sys.stderr)
-            raise typer.Exit(1) from None
-
-
-_style = {"cls": _Group, "rich_markup_mode": None, "no_args_is_help": True, "add_completion": False}
-app = typer.Typer(help="A replicated log that needs no operator.", pretty_exceptions_enable=False, **_style)  # type: ignore[arg-type]
-topics_app = typer.Typer(help="Topics: list, create, describe, delete.", **_style)  # type: ignore[arg-type]
+app = group("A replicated log that needs no operator.", completion=True)
+config_app = group("Settings: show, check.")
 app.add_typer(topics_app, name="topics")
+app.add_typer(config_app, name="config")
 
-Cluster = Annotated[str | None, typer.Option(metavar="NAME", help="Name of the cluster.")]
-Bootstrap = Annotated[str | None, typer.Option(metavar="HOST:PORT", help="A broker to ask first; several with commas.")]
-Json = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
-Topic = Annotated[str, typer.Argument(metavar="TOPIC", help="Name of the topic.")]
+# New objects before Python looks for garbage. With its own 700 it looks 200 times while a node is imported, where there
+# is none: a tenth of the time from start to ready.
+GARBAGE = 10_000
+
+Config = Annotated[Path | None, typer.Option(metavar="FILE", help="Settings file (INI).")]
 
 
 # --- nodes ---
@@ -58,12 +56,12 @@ Topic = Annotated[str, typer.Argument(metavar="TOPIC", help="Name of the topic."
 
 @app.command()
 def start(
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings file (INI).")] = None,
+    config: Config = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the node.")] = None,
     address: Annotated[str | None, typer.Option(metavar="IP:PORT", help="Where it listens.")] = None,
     interface: Annotated[str | None, typer.Option(metavar="NAME", help="Network interface, if no address.")] = None,
     cluster: Cluster = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Run in the background; `down` stops it.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Run in the background; `stop` stops it.")] = False,
     log_file: Annotated[str | None, typer.Option(metavar="FILE", help="Also log to this file.")] = None,
     managed: Annotated[bool, typer.Option("--managed", hidden=True)] = False,
 ) -> int:
@@ -75,14 +73,15 @@ def start(
         ("node", "log_file"): log_file,
         ("cluster", "name"): cluster,
     }
-    settings = _placed(_settings(flags, config))
+    settings, _ = _placed(_settings(flags, config))
     if detach:
         from logstream.console.cluster import start_detached
 
         return start_detached(settings, config)
     from logstream.console.hosting import host
+    from transport.service_manager import tell_service_manager
 
-    return host(settings, _make_node, managed)
+    return host(settings, _make_node, managed, tell_service_manager)
 
 
 @app.command()
@@ -105,11 +104,50 @@ def down(cluster: Cluster = None) -> int:
 
 
 @app.command()
-def status(bootstrap: Bootstrap = None, cluster: Cluster = None, json: Json = False) -> int:
-    """Show view, leader, members, commit and topics."""
-    from logstream.console.status import show_status
+def status(
+    watch: Annotated[bool, typer.Option("--watch", help="Look again every second, until Ctrl-C.")] = False,
+    bootstrap: Bootstrap = None,
+    cluster: Cluster = None,
+    json: Json = False,
+) -> int:
+    """Show how the cluster is: in words, members, partitions, rates."""
+    from logstream.console.status import show_status, watch_status
 
-    return show_status(_client_settings(bootstrap, cluster), json)
+    return (watch_status if watch else show_status)(client_settings(bootstrap, cluster), json)
+
+
+@app.command("list")
+def list_nodes(cluster: Cluster = None, json: Json = False) -> int:
+    """List the nodes of this machine; the dead are called dead."""
+    from logstream.console.processes import list_processes
+
+    return list_processes(_settings({("cluster", "name"): cluster}), json)
+
+
+@app.command()
+def stop(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Name of the node.", autocompletion=node_names)
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All that `up` and `start --detach` started.")] = False,
+    cluster: Cluster = None,
+) -> int:
+    """Stop one node of this machine, or all; `up` starts them again."""
+    from logstream.console import processes as body
+
+    return body.stop(_settings({("cluster", "name"): cluster}), name, every)
+
+
+@app.command()
+def logs(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the node.", autocompletion=node_names)],
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with what comes, until Ctrl-C.")] = False,
+    cluster: Cluster = None,
+) -> int:
+    """Write a managed node's log to stdout."""
+    from logstream.console.logs import show_log
+
+    return show_log(_settings({("cluster", "name"): cluster}), name, follow)
 
 
 # --- records ---
@@ -118,24 +156,50 @@ def status(bootstrap: Bootstrap = None, cluster: Cluster = None, json: Json = Fa
 @app.command()
 def producer(
     topic: Topic,
-    files: Annotated[list[Path] | None, typer.Argument(metavar="FILE", help="Default: stdin.")] = None,
-    key: Annotated[str | None, typer.Option(help="Key of every record: all go to one partition.")] = None,
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="FILE", help="Default: stdin; a terminal prompts for lines.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Key of every record: all go to one partition.")
+    ] = None,
     whole: Annotated[bool, typer.Option("--whole", help="One record of each file, not of each line.")] = False,
+    message: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Send this: once, --count times, or until Ctrl-C.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(metavar="N", min=0.001, help="At most so many records a second.")
+    ] = None,
+    interval: Annotated[
+        float | None, typer.Option(metavar="MS", min=0, help="Milliseconds from one record to the next.")
+    ] = None,
+    count: Annotated[int | None, typer.Option(metavar="N", min=0, help="Stop after so many records.")] = None,
+    resume: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Begin with record N of the input: go on where it was interrupted.")
+    ] = 1,
+    compression: Annotated[
+        Compression,
+        typer.Option(metavar="KIND", help="none, gzip, snappy, lz4 or zstd; consumers undo it.", case_sensitive=False),
+    ] = Compression.NONE,
     timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="Deadline of a record.")] = None,
     bootstrap: Bootstrap = None,
     cluster: Cluster = None,
 ) -> int:
-    """Send lines of files or stdin as records."""
+    """Send lines of files, of stdin or of a terminal as records."""
     from logstream.console.produce import Order, produce
 
-    settings = _client_settings(bootstrap, cluster, timeout)
-    return produce(settings, Order(topic, tuple(files or ()), None if key is None else os.fsencode(key), whole))
+    order = Order.of(topic, files, key, whole, message, rate, interval, count, resume, compression.value)
+    return produce(client_settings(bootstrap, cluster, timeout), order)
 
 
 @app.command()
 def consumer(
     topic: Topic,
-    start: Annotated[str, typer.Option("--from", metavar="start|end|OFFSET", help="Where to begin.")] = "start",
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="start|end|OFFSET|TIME", help="Where to begin; TIME: 10m ago, or 2026-11-23T10:00."
+        ),
+    ] = "start",
     follow: Annotated[bool, typer.Option("--follow", help="Go on at the end and wait for more.")] = False,
     count: Annotated[int | None, typer.Option(min=0, help="Stop after so many records.")] = None,
     json: Json = False,
@@ -148,50 +212,7 @@ def consumer(
     from logstream.console.consume import Wish, consume
 
     wish = Wish.of(topic, start, follow, count, json, raw, output)
-    return consume(_client_settings(bootstrap, cluster), wish)
-
-
-# --- topics ---
-
-
-@topics_app.command("list")
-def topics_list(bootstrap: Bootstrap = None, cluster: Cluster = None, json: Json = False) -> int:
-    """List all topics."""
-    from logstream.console import topics as body
-
-    return body.list_topics(_client_settings(bootstrap, cluster), json)
-
-
-@topics_app.command("create")
-def topics_create(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits, dots, hyphens, underscores.")],
-    partitions: Annotated[
-        int | None, typer.Option(min=1, help="How many; default: setting default_partitions.")
-    ] = None,
-    bootstrap: Bootstrap = None,
-    cluster: Cluster = None,
-    json: Json = False,
-) -> int:
-    """Make a topic."""
-    from logstream.console import topics as body
-
-    return body.create_topic(_client_settings(bootstrap, cluster), name, partitions, json)
-
-
-@topics_app.command("describe")
-def topics_describe(name: Topic, bootstrap: Bootstrap = None, cluster: Cluster = None, json: Json = False) -> int:
-    """Show a topic's partitions: assigned broker, first offset, end."""
-    from logstream.console import topics as body
-
-    return body.describe_topic(_client_settings(bootstrap, cluster), name, json)
-
-
-@topics_app.command("delete")
-def topics_delete(name: Topic, bootstrap: Bootstrap = None, cluster: Cluster = None, json: Json = False) -> int:
-    """Remove a topic and its records."""
-    from logstream.console import topics as body
-
-    return body.delete_topic(_client_settings(bootstrap, cluster), name, json)
+    return consume(client_settings(bootstrap, cluster), wish)
 
 
 # --- what the rules leave to a person ---
@@ -207,7 +228,7 @@ def election(
     """Let a member lead, without losing anything."""
     from logstream.console.leadership import elect
 
-    return elect(_client_settings(bootstrap, cluster), name, json)
+    return elect(client_settings(bootstrap, cluster), name, json)
 
 
 @app.command("force-view")
@@ -223,10 +244,52 @@ def force_view(
     """Go on without a quorum, with those that answer."""
     from logstream.console import leadership as body
 
-    return body.force_view(_client_settings(bootstrap, cluster), accept_data_loss, yes, json)
+    return body.force_view(client_settings(bootstrap, cluster), accept_data_loss, yes, json)
+
+
+# --- settings ---
+
+
+@config_app.command("show")
+def config_show(config: Config = None, json: Json = False) -> int:
+    """Show every setting with its value, and where that came from."""
+    from logstream.console.configuration import show
+
+    return show(_settings({}, config), json)
+
+
+@config_app.command("check")
+def config_check(config: Config = None) -> int:
+    """Check settings: file, environment and what they are worth together."""
+    from logstream.console.configuration import check
+
+    return check(_settings({}, config), config)
 
 
 # --- the rest ---
+
+
+@app.command()
+def netdiag(
+    config: Config = None,
+    address: Annotated[str | None, typer.Option(metavar="IP:PORT", help="Where a node would listen.")] = None,
+    interface: Annotated[str | None, typer.Option(metavar="NAME", help="Network interface to test.")] = None,
+    cluster: Cluster = None,
+    json: Json = False,
+) -> int:
+    """Show the network interfaces, and test broadcast and multicast."""
+    from logstream.console.netdiag import show_diagnosis
+    from transport.diagnosis import diagnose
+    from transport.stack import StackSettings
+
+    flags: dict[tuple[str, str], object] = {
+        ("node", "address"): address,
+        ("node", "interface"): interface,
+        ("cluster", "name"): cluster,
+    }
+    settings, place = _placed(_settings(flags, config))
+    origin = settings.origin("node", "interface" if settings.node.interface else "address")
+    return show_diagnosis(diagnose(place, origin, StackSettings.of(settings)), json)
 
 
 @app.command()
@@ -236,7 +299,7 @@ def demo(
     ] = None,
     json: Json = False,
 ) -> int:
-    """Start three nodes, replicate a log file, read it back, compare, stop."""
+    """Replicate a log file over three nodes, read it back, compare."""
     from logstream.console.demo import run_demo
 
     return run_demo(file, json)
@@ -253,7 +316,7 @@ def simulate(
     rewrite: Annotated[bool, typer.Option("--rewrite", help="With --scenarios: write down what is said now.")] = False,
     mutations: Annotated[bool, typer.Option("--mutations", help="Take rules away: who notices? With --seeds.")] = False,
 ) -> int:
-    """Run whole clusters under faults on virtual time and check every promise."""
+    """Run clusters under faults on virtual time, check all promises."""
     from logstream.console.failure import USAGE, Failure
     from simulation.command import processors, replay, seed_range, survey
 
@@ -278,7 +341,7 @@ def bench(
     what: Annotated[str, typer.Argument(metavar="WHAT", help="produce, or all.")],
     json: Json = False,
 ) -> int:
-    """Measure on a cluster of three processes, beside plain sockets in the same run."""
+    """Measure on three processes, beside plain sockets."""
     from logstream.console.failure import USAGE, Failure
 
     if what not in ("produce", "all"):
@@ -309,37 +372,27 @@ def _settings(flags: dict[tuple[str, str], object], config: Path | None = None) 
     return load(flags, config)
 
 
-def _client_settings(bootstrap: str | None, cluster: str | None, timeout_s: float | None = None) -> Settings:
-    return _settings(
-        {("client", "bootstrap"): bootstrap, ("client", "timeout_s"): timeout_s, ("cluster", "name"): cluster}
-    )
-
-
-def _placed(settings: Settings) -> Settings:
-    """With an address that is on this machine, and with a name."""
+def _placed(settings: Settings) -> tuple[Settings, Place]:
+    """With an address that is on this machine and with a name; and the interface that has the address."""
     from logstream.console.failure import USAGE, Failure
-    from transport.interfaces import NoSuchInterface, interface_of, interfaces, primary_interface
+    from transport.choice import place
+    from transport.interfaces import NoSuchInterface
 
-    address = settings.node.address
+    node = settings.node
+    address, interface = node.address, node.interface
+    by_address, by_interface = (settings.strength("node", key) for key in ("address", "interface"))
+    if address and interface and by_address != by_interface:  # the stronger source means its own
+        address, interface = (address, "") if by_address > by_interface else ("", interface)
     try:
-        if address:
-            interface_of(address.partition(":")[0])
-        elif settings.node.interface:
-            named = [found for found in interfaces() if found.name == settings.node.interface]
-            if not named:
-                known = ", ".join(dict.fromkeys(found.name for found in interfaces()))
-                raise NoSuchInterface(f"interface {settings.node.interface} is not on this machine: it has {known}")
-            address = f"{named[0].address}:8001"
-        else:
-            address = f"{primary_interface().address}:8001"
+        found = place(address, interface)
     except NoSuchInterface as error:
-        key = "address" if address else "interface"
-        raise Failure(f"{settings.origin('node', key)}: {error}", USAGE) from None
-    name = settings.node.name or address.replace(":", "-")
-    return settings.model_copy(update={"node": settings.node.model_copy(update={"address": address, "name": name})})
+        raise Failure(f"{settings.origin('node', error.key)}: {error}", USAGE) from None
+    name = node.name or found.address.replace(":", "-")
+    chosen = {"address": found.address, "interface": interface, "name": name}
+    return settings.model_copy(update={"node": node.model_copy(update=chosen)}), found
 
 
-def _make_node(settings: Settings, loop: asyncio.AbstractEventLoop) -> Node:
+def _make_node(settings: Settings, loop: asyncio.AbstractEventLoop) -> HostedNode:
     from actors.node import node_on_this_machine
 
     return node_on_this_machine(settings, loop)
@@ -350,69 +403,29 @@ def _make_node(settings: Settings, loop: asyncio.AbstractEventLoop) -> Node:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line; returns the exit code."""
+    gc.set_threshold(GARBAGE)
+    prepare()
     try:
-        code = app(args=arguments, prog_name=PROGRAM, standalone_mode=False)
+        code = app(args=arguments, prog_name="logstream", standalone_mode=False, **width_of_help())
         sys.stdout.flush()
     except BrokenPipeError:
-        _let_stdout_go()
+        let_go()
         return 0
     except Exception as error:
-        text, code = _explained(error)
+        from logstream.console.complaint import explained
+
+        text, code = explained(error)
         print(f"logstream: {text}", file=sys.stderr)
+        _last_flush()
     return code if isinstance(code, int) else 0
 
 
-def _explained(error: Exception) -> tuple[str, int]:
-    """The line and the exit code of an error."""
-    if type(error).__name__ == "NoArgsIsHelpError":
-        print(error.format_message(), file=sys.stderr)  # type: ignore[attr-defined]
-        return "no command given", 2
-    if hasattr(error, "format_message"):
-        return _usage(error), 2
-    from logstream.console.failure import Failure
-    from logstream.local import LocalClusterError
-    from logstream.protocol.errors import LogStreamError
-    from logstream.settings import SettingsError
-
-    match error:
-        case Failure():
-            return str(error), error.exit_code
-        case SettingsError():
-            return str(error), 2
-        case LogStreamError() | LocalClusterError():
-            return " ".join(str(error).split()), 1
-        case OSError():
-            return f"{error.filename}: {error.strerror}" if error.filename else str(error), 1
-        case _:
-            return _unforeseen(error), 1
-
-
-def _unforeseen(error: Exception) -> str:
-    """A bug of ours, in one line that is worth reporting."""
-    at = error.__traceback__
-    while at is not None and at.tb_next is not None:
-        at = at.tb_next
-    where = f"{Path(at.tb_frame.f_code.co_filename).name} line {at.tb_lineno}" if at else "unknown"
-    return f"internal error, please report it: {type(error).__name__}: {' '.join(str(error).split())} at {where}"
-
-
-def _usage(error: Any) -> str:
-    """A usage error of typer in one line, with the nearest known option and where to read more."""
-    context = getattr(error, "ctx", None)
-    where = context.command_path if context else PROGRAM
-    option = getattr(error, "option_name", None)
-    if option and type(error).__name__ == "NoSuchOption":
-        near = sorted(error.possibilities or ())
-        said = f"unknown option {option}" + (f", did you mean {' or '.join(near)}?" if near else ",")
-    else:
-        said = " ".join(error.format_message().split())
-        said = said[:1].lower() + said[1:].rstrip(".") + ("" if said.endswith("?") else ",")
-    return f"{said} see {where} --help"
-
-
-def _let_stdout_go() -> None:
-    """The reader is gone: nothing more to write, and no complaint when Python flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _last_flush() -> None:
+    """Python flushes at exit, too, and would complain where that cannot work."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        let_go()
 
 
 if __name__ == "__main__":

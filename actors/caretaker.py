@@ -1,5 +1,5 @@
 """Caretaker: what Node does while the mesh runs: starts and stops topic logs, gathers reports, says when it ends.
-hears TopicOpened, TopicClosed, StatusAsked, Reported, ViewInstalled, LearnFrom, Left, IdentityDropped
+hears TopicOpened, TopicRevised, TopicClosed, StatusAsked, Reported, ViewInstalled, LearnFrom, Left, IdentityDropped
 announces StatusReady, LeaveCluster; tells Replica and ClientGateway TopicWired, the transports IdentityChanged"""
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from actors.wiring import TopicUnwired, TopicWired
 from logstream.core.events import Due
 from logstream.core.gateway.vocabulary import StatusAsked, StatusReady
 from logstream.core.replica.vocabulary import IdentityDropped, LearnFrom, ViewInstalled
-from logstream.core.topics import RegistryCurrent, Topic, TopicClosed, TopicOpened
+from logstream.core.topics import RegistryCurrent, Topic, TopicClosed, TopicOpened, TopicRevised
 from logstream.core.view_vocabulary import LeaveCluster, Left
 from logstream.protocol.identity import Member
 from logstream.runtime import NodeActor, Report, Reported, SafeRef, Scheduler
@@ -95,7 +95,7 @@ class Caretaker(NodeActor):
                 self._open(topic)
             case TopicClosed(topic=topic):
                 self._close(topic)
-            case RegistryCurrent():
+            case RegistryCurrent() | TopicRevised():  # behind the topics themselves, so that it overtakes none
                 self._mesh.refs[Seat.CLIENT_GATEWAY].tell(message)
             case StatusAsked() | Ping() | Dump():
                 self._begin_round(message)

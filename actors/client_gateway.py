@@ -1,6 +1,6 @@
 """ClientGateway: what clients of this broker see.
-hears client requests, Produced, Rejected, ReadDone, RingChanged, ViewInstalled   says their answers
-announces Propose, ProposeDecision, StatusAsked; tells topic logs Read, CancelRead"""
+hears client requests, Produced, Rejected, ReadDone, Located, RingChanged, ViewInstalled   says their answers
+announces Propose, ProposeDecision, StatusAsked; tells topic logs Read, CancelRead, Locate"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from actors.host import CoreActor, Mesh
 from actors.mesh import Seat
 from actors.wiring import TopicRefs, TopicUnwired, TopicWired
 from logstream.core.gateway.gateway import Gateway
-from logstream.core.topic_log import CancelRead, Read, ReadDone
+from logstream.core.topic_log import CancelRead, Locate, Located, Read, ReadDone
 from logstream.core.topics import TopicOpened
 from logstream.runtime import Scheduler
 
@@ -38,12 +38,14 @@ class ClientGateway(CoreActor):
 
     def announce(self, event: object) -> None:
         """Reads have one listener each; a topic that has just gone has nothing."""
-        if not isinstance(event, Read | CancelRead):
+        if not isinstance(event, Read | CancelRead | Locate):
             self.mesh.announce(event)
         elif self._logs.knows(event.topic_id, event.partition):
             self._logs.tell(event)
         elif isinstance(event, Read):
             self.actor_ref.tell(ReadDone(event.read, 0, 0, ()))
+        elif isinstance(event, Locate):
+            self.actor_ref.tell(Located(event.read, 0))
 
     def report(self) -> dict[str, Any]:
         """Sessions and waiting fetches."""

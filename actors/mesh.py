@@ -2,7 +2,7 @@
 
 Two tables on one page. A wire message has exactly one handler. A local command has one listener, an
 event any number, heard in the order written here. What concerns a single topic partition (Committed,
-PartitionTrimmed, Read, CancelRead) is not in the table: Replica and ClientGateway tell that partition's TopicLog.
+PartitionTrimmed, Read, CancelRead, Locate) is not in the table: Replica and ClientGateway tell that one's TopicLog.
 """
 
 from __future__ import annotations
@@ -60,12 +60,15 @@ WIRE: dict[type, Seat] = {
     wire.Metadata: Seat.CLIENT_GATEWAY,
     wire.MetadataResponse: Seat.CLIENT_GATEWAY,
     wire.CreateTopic: Seat.CLIENT_GATEWAY,
+    wire.AlterTopic: Seat.CLIENT_GATEWAY,
     wire.DeleteTopic: Seat.CLIENT_GATEWAY,
     wire.TopicResponse: Seat.CLIENT_GATEWAY,
     wire.Produce: Seat.CLIENT_GATEWAY,
     wire.ProduceResponse: Seat.CLIENT_GATEWAY,
     wire.Fetch: Seat.CLIENT_GATEWAY,
     wire.FetchResponse: Seat.CLIENT_GATEWAY,
+    wire.ListOffsets: Seat.CLIENT_GATEWAY,
+    wire.ListOffsetsResponse: Seat.CLIENT_GATEWAY,
     wire.StatusRequest: Seat.CLIENT_GATEWAY,
     wire.StatusResponse: Seat.CLIENT_GATEWAY,
     wire.ChangeLeader: Seat.CLIENT_GATEWAY,
@@ -84,8 +87,10 @@ LOCAL: dict[type, tuple[Seat, ...]] = {
     replica.BaseApplied: (Seat.TOPICS,),
     topics.RegistryCurrent: (Seat.CARETAKER,),
     topics.TopicOpened: (Seat.CARETAKER, Seat.DISCOVERY),
+    topics.TopicRevised: (Seat.CARETAKER,),
     topics.TopicClosed: (Seat.CARETAKER, Seat.DISCOVERY, Seat.CLIENT_GATEWAY),
     topic_log.ReadDone: (Seat.CLIENT_GATEWAY,),
+    topic_log.Located: (Seat.CLIENT_GATEWAY,),
     # who is alive
     replica.LeaderHeard: (Seat.FAILURE_DETECTOR, Seat.DISCOVERY),
     replica.FollowerHeard: (Seat.FAILURE_DETECTOR,),

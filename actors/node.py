@@ -52,6 +52,7 @@ from logstream.core.topics import Topics as TopicsCore
 from logstream.core.view_change import ViewChange
 from logstream.core.view_vocabulary import ChangeSettings, Left
 from logstream.protocol.identity import Member
+from logstream.protocol.retention import TopicRetention
 from logstream.runtime import Loop, SafeRef, Scheduled, Scheduler
 from logstream.settings import Settings
 from transport.stack import Stack, StackSettings
@@ -239,8 +240,9 @@ class Node:
 
     def _gateway_settings(self) -> GatewaySettings:
         shared = self.settings.shared
+        retention = TopicRetention(shared.retention_bytes, shared.retention_records, shared.retention_s)
         return GatewaySettings(
-            shared.record_max, self.settings.node.credit, shared.auto_create, shared.default_partitions
+            shared.record_max, self.settings.node.credit, shared.auto_create, shared.default_partitions, retention
         )
 
     # --- watching ---
@@ -338,17 +340,6 @@ def node_on_this_machine(settings: Settings, loop: asyncio.AbstractEventLoop) ->
     """A node with real sockets, real time and the real state folder."""
 
     def open_transports() -> Transports:
-        shared, node = settings.shared, settings.node
-        return Stack(
-            StackSettings(
-                shared.cluster,
-                node.address,
-                node.multicast_group,
-                node.multicast_port,
-                node.broadcast_port,
-                node.multicast,
-                shared.frame_max,
-            )
-        )
+        return Stack(StackSettings.of(settings))
 
     return Node(settings, Surroundings(loop, open_transports, StateFolder(settings), random.Random()))

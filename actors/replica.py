@@ -58,6 +58,7 @@ class Replica(CoreActor):
             "bytes": core.history.log.bytes,
             "producers": len(core.history.dedup),
             "quarantined": core.quarantined,
+            "waiting": core.leadership.held_up(self.mesh.now()) if core.leadership else None,
             "learners": [learner.node_id for learner in learners],
             "by_tcp": core.leadership.outflow.by_tcp() if core.leadership else [],
         }

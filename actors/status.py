@@ -32,6 +32,7 @@ def status_object(
         "leader": view.leader.node_id if view else None,
         "members": _members(view, facts),
         "no_quorum": no_quorum_in_words(facts),
+        "waiting": replica.get("waiting"),
         "commit": replica.get("commit", 0),
         "last": replica.get("last", 0),
         "commit_rule": view.commit if view else None,

@@ -1,5 +1,5 @@
 """TopicLog: one partition of one topic, an index over its committed batches.
-hears Committed, PartitionTrimmed, Read, CancelRead   announces ReadDone"""
+hears Committed, PartitionTrimmed, Read, CancelRead, Locate   announces ReadDone, Located"""
 
 from __future__ import annotations
 

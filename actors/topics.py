@@ -1,5 +1,5 @@
 """Topics: the registry, applied from committed decisions.
-hears DecisionCommitted   announces TopicOpened, TopicClosed"""
+hears DecisionCommitted   announces TopicOpened, TopicRevised, TopicClosed"""
 
 from __future__ import annotations
 

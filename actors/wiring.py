@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from logstream.core.replica.vocabulary import Committed, PartitionTrimmed
-from logstream.core.topic_log import CancelRead, Read
+from logstream.core.topic_log import CancelRead, Locate, Read
 from logstream.core.topics import Topic
 from logstream.runtime import To
 
-ForTopicLog = Committed | PartitionTrimmed | Read | CancelRead
+ForTopicLog = Committed | PartitionTrimmed | Read | CancelRead | Locate
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from logstream.client.admin import Admin
-    from logstream.client.consumer import Consumer, Record
-    from logstream.client.handles import BulkHandle, Handle, Placed
+    from logstream.client.consumer import Consumer
+    from logstream.client.handles import BulkHandle, GivenUp, Handle, Placed
+    from logstream.client.inbox import Record
     from logstream.client.producer import Producer
     from logstream.protocol.errors import (
+        BufferFull,
         CorruptBatch,
         DataLost,
         InvalidRequest,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
         LineageChanged,
         LogStreamError,
         NoClusterFound,
+        NotSent,
         OffsetOutOfRange,
         OtherCluster,
         OutcomeUnknown,
@@ -39,20 +42,23 @@ if TYPE_CHECKING:
         UnknownTopic,
     )
 
-_CLIENT = ("Admin", "BulkHandle", "Consumer", "Handle", "Placed", "Producer", "Record")
+_CLIENT = ("Admin", "BulkHandle", "Consumer", "GivenUp", "Handle", "Placed", "Producer", "Record")
 
 __all__ = [
     "Admin",
+    "BufferFull",
     "BulkHandle",
     "Consumer",
     "CorruptBatch",
     "DataLost",
+    "GivenUp",
     "Handle",
     "InvalidRequest",
     "InvalidTopic",
     "LineageChanged",
     "LogStreamError",
     "NoClusterFound",
+    "NotSent",
     "OffsetOutOfRange",
     "OtherCluster",
     "OutcomeUnknown",

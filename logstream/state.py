@@ -19,6 +19,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -52,7 +53,11 @@ def home_folder(environment: Mapping[str, str] | None = None) -> Path:
         return Path(home).absolute()
     from platformdirs import user_state_path
 
-    return user_state_path("logstream")
+    with suppress(RuntimeError):
+        folder = user_state_path("logstream")
+        if folder.is_absolute():
+            return folder
+    return Path("/.local/state/logstream")  # no HOME and no account, as in some containers: such a user lives in /
 
 
 def log_path(home: Path, cluster: str, name: str) -> Path:

@@ -9,6 +9,7 @@ from its TCP links.
 from __future__ import annotations
 
 import asyncio
+import errno
 import secrets
 import socket
 from collections.abc import Callable
@@ -99,12 +100,17 @@ class DatagramWriter:
             self.trouble = str(error)
 
 
-def sender_socket(address: str, send_buffer: int) -> socket.socket:
-    """A non-blocking socket with a port of its own on this address. Raises OSError."""
+def sender_socket(address: str, send_buffer: int, port: int = 0) -> socket.socket:
+    """A non-blocking socket of its own on this address: on this port, or on any where it is taken. Raises OSError."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-        sock.bind((address, 0))
+        try:
+            sock.bind((address, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            sock.bind((address, 0))
         sock.setblocking(False)
     except OSError:
         sock.close()

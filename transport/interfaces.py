@@ -1,14 +1,15 @@
-"""Which network interfaces this machine has, and which of them a node uses.
+"""Which network interfaces this machine has, and what follows from the address of one of them.
 
 A node lives on one IPv4 address. From the address follow the interface, its broadcast address and
-how large a datagram may be. Without a configured address it is the interface with the default route.
+how large a datagram may be.
 
     address -> Interface -> broadcast address, datagram_max
 
-psutil knows the addresses and the MTU; only Linux's /proc/net/route knows the default route, so
-elsewhere the first interface that is up is taken. `lo` shows no multicast flag, yet multicast works
-on it, so the flag is not asked. Every address of 127.0.0.0/8 is an address of the loopback
-interface. Judging virtual adapters is left to `netdiag`.
+psutil knows the addresses, the flags and the MTU; only Linux's /proc/net/route knows the default
+routes, so elsewhere there are none. `lo` shows no multicast flag, yet multicast works on it, so the
+flag is shown to people and decides nothing. Every address of 127.0.0.0/8 is an address of the
+loopback interface; what is to be known of that Linux says in two files, so that a node on loopback
+starts without psutil. Which interface a node takes when nobody says so is decided in `choice.py`.
 """
 
 from __future__ import annotations
@@ -18,17 +19,24 @@ import socket
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import psutil
-
 ROUTES = Path("/proc/net/route")
+LINUX_LOOPBACK = Path("/sys/class/net/lo")
 HEADERS = 28  # bytes of the IPv4 and UDP headers in each datagram
 LOOPBACK_MAX = 8_192  # larger ones fill a receive buffer with less payload
 UDP_MAX = 65_507
 _ROUTE_IS_UP = 0x1
+_INTERFACE_IS_UP = 0x1
 
 
 class NoSuchInterface(Exception):
-    """No interface of this machine has the address. The text says which addresses there are."""
+    """No interface of this machine is meant by this. The text says which there are.
+
+    `key` is the setting that is wrong: "address" or "interface".
+    """
+
+    def __init__(self, key: str, text: str) -> None:
+        super().__init__(text)
+        self.key = key
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,7 @@ class Interface:
     broadcast: str
     mtu: int  # bytes
     is_up: bool
+    multicast: bool = True  # what the system says of it
 
     @property
     def is_loopback(self) -> bool:
@@ -50,24 +59,41 @@ class Interface:
 
 def interfaces() -> list[Interface]:
     """All IPv4 addresses of this machine, in the order in which the system names them."""
+    import psutil
+
     stats = psutil.net_if_stats()
-    return [
-        Interface(
-            name=name,
-            address=entry.address,
-            netmask=entry.netmask or "255.255.255.255",
-            broadcast=_broadcast_of(entry.address, entry.netmask, entry.broadcast),
-            mtu=stats[name].mtu if name in stats else 1_500,
-            is_up=name in stats and stats[name].isup,
-        )
-        for name, entries in psutil.net_if_addrs().items()
-        for entry in entries
-        if entry.family == socket.AF_INET
-    ]
+    found = []
+    for name, entries in psutil.net_if_addrs().items():
+        facts = stats.get(name) or stats.get(name.partition(":")[0])  # "eth0:1" is a second address of eth0
+        found += [
+            Interface(
+                name=name,
+                address=entry.address,
+                netmask=entry.netmask or "255.255.255.255",
+                broadcast=_broadcast_of(entry.address, entry.netmask, entry.broadcast),
+                mtu=facts.mtu if facts else 1_500,
+                is_up=bool(facts and facts.isup),
+                multicast=bool(facts and "multicast" in facts.flags.split(",")),
+            )
+            for entry in entries
+            if entry.family == socket.AF_INET
+        ]
+    return found
+
+
+def without_address() -> list[str]:
+    """The names of the interfaces that have no IPv4 address."""
+    import psutil
+
+    names = {**dict.fromkeys(psutil.net_if_stats()), **dict.fromkeys(psutil.net_if_addrs())}
+    having = {found.name.partition(":")[0] for found in interfaces()}
+    return [name for name in names if name.partition(":")[0] not in having]
 
 
 def interface_of(address: str) -> Interface:
     """The interface that has this address. Raises NoSuchInterface with the addresses that there are."""
+    if _is_loopback(address) and (loopback := _loopback_of_linux()):
+        return replace(loopback, address=address)
     here = interfaces()
     for interface in here:
         if interface.address == address:
@@ -75,31 +101,39 @@ def interface_of(address: str) -> Interface:
     for interface in here:
         if interface.is_loopback and _is_loopback(address):
             return replace(interface, address=address)
-    known = ", ".join(f"{interface.address} ({interface.name})" for interface in here) or "no IPv4 address"
-    raise NoSuchInterface(f"address {address} is not on this machine: it has {known}")
+    raise NoSuchInterface("address", f"address {address} is not on this machine: it has {those_there_are(here)}")
 
 
-def primary_interface() -> Interface:
-    """The interface with the default route, else the first that is up, else loopback.
+def _loopback_of_linux() -> Interface | None:
+    """`lo` if this is Linux and it is up."""
+    try:
+        mtu, flags = ((LINUX_LOOPBACK / name).read_text() for name in ("mtu", "flags"))
+    except OSError:
+        return None
+    if not int(flags, 16) & _INTERFACE_IS_UP:
+        return None
+    return Interface("lo", "127.0.0.1", "255.0.0.0", "127.255.255.255", int(mtu), is_up=True, multicast=False)
 
-    Raises NoSuchInterface if the machine has no IPv4 address at all.
-    """
-    routed = default_route(ROUTES.read_text()) if ROUTES.exists() else None
-    here = sorted(interfaces(), key=lambda found: (found.name != routed, not found.is_up, found.is_loopback))
-    if not here:
-        raise NoSuchInterface("this machine has no IPv4 address: set [node] address or NODE_ADDRESS")
-    return here[0]
+
+def those_there_are(here: list[Interface]) -> str:
+    """For an error: every address with its interface."""
+    return ", ".join(f"{interface.address} ({interface.name})" for interface in here) or "no IPv4 address"
 
 
-def default_route(table: str) -> str | None:
-    """The interface of the default route with the lowest metric, from the text of /proc/net/route."""
-    routes = [line.split() for line in table.splitlines()[1:]]
-    defaults = [
-        (int(fields[6]), fields[0])
-        for fields in routes
-        if len(fields) >= 8 and fields[1] == fields[7] == "00000000" and int(fields[3], 16) & _ROUTE_IS_UP
-    ]
-    return min(defaults)[1] if defaults else None
+def default_routes() -> dict[str, int]:
+    """The interfaces that have a default route, each with the lowest metric of its routes; empty where unknown."""
+    return default_routes_in(ROUTES.read_text()) if ROUTES.exists() else {}
+
+
+def default_routes_in(table: str) -> dict[str, int]:
+    """The default routes in the text of /proc/net/route."""
+    found: dict[str, int] = {}
+    for fields in map(str.split, table.splitlines()[1:]):
+        is_default = len(fields) >= 8 and fields[1] == fields[7] == "00000000" and int(fields[3], 16) & _ROUTE_IS_UP
+        if is_default:
+            metric = int(fields[6])
+            found[fields[0]] = min(metric, found.get(fields[0], metric))
+    return found
 
 
 def datagram_max(interface: Interface) -> int:

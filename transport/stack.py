@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from logstream.core.events import Received
 from logstream.protocol.identity import Member
 from logstream.runtime import SafeRef, Scheduler
+from logstream.settings import Settings
 from transport import tcp, udp_broadcast, udp_multicast
 from transport.interfaces import datagram_max, host_and_port, interface_of
 from transport.tcp import Tcp, TcpSettings
@@ -31,22 +32,44 @@ class StackSettings:
     multicast: bool
     frame_max: int
 
+    @classmethod
+    def of(cls, settings: Settings) -> StackSettings:
+        """What the transports need of a node's settings, which must have an address."""
+        shared, node = settings.shared, settings.node
+        return cls(
+            shared.cluster,
+            node.address,
+            node.multicast_group,
+            node.multicast_port,
+            node.broadcast_port,
+            node.multicast,
+            shared.frame_max,
+        )
+
+
+def broadcast_settings(settings: StackSettings) -> BroadcastSettings:
+    """Where a node at this address calls and listens. Raises ValueError or NoSuchInterface for a wrong address."""
+    host, _ = host_and_port(settings.address)
+    interface = interface_of(host)
+    size = min(datagram_max(interface), 1400)
+    return BroadcastSettings(settings.cluster, host, interface.broadcast, settings.broadcast_port, size)
+
+
+def multicast_settings(settings: StackSettings) -> MulticastSettings:
+    """Which group a node at this address belongs to. Raises ValueError or NoSuchInterface for a wrong address."""
+    host, _ = host_and_port(settings.address)
+    size = datagram_max(interface_of(host))
+    return MulticastSettings(settings.cluster, host, settings.multicast_group, settings.multicast_port, size)
+
 
 class Stack:
     """The open sockets of a node, until its actors take them over."""
 
     def __init__(self, settings: StackSettings) -> None:
         """Bind everything. Raises OSError or ValueError with what is wrong."""
-        host, _ = host_and_port(settings.address)
-        interface = interface_of(host)
-        size = datagram_max(interface)
         self._tcp = TcpSettings(settings.cluster, settings.frame_max)
-        self._multicast = MulticastSettings(
-            settings.cluster, host, settings.multicast_group, settings.multicast_port, size
-        )
-        self._broadcast = BroadcastSettings(
-            settings.cluster, host, interface.broadcast, settings.broadcast_port, min(size, 1400)
-        )
+        self._multicast = multicast_settings(settings)
+        self._broadcast = broadcast_settings(settings)
         self._listener: socket.socket = tcp.bind(settings.address)
         try:
             self._broadcast_sockets: BroadcastSockets = udp_broadcast.open_sockets(self._broadcast)

@@ -2,8 +2,10 @@
 hears Broadcast, Unicast, IdentityChanged   delivers Received (Via.BROADCAST, with the source)
 
 Two sockets: one listens on the interface's broadcast address and on a port that all nodes of the
-network share; the other has a port of its own on the node's address, sends, and is where the
-answers arrive. Whoever answers does so by Unicast to the source of what it heard.
+network share; the other is on the node's address, sends, and is where the answers arrive. Whoever
+answers does so by Unicast to the source of what it heard. The second one takes the shared port, too,
+if no other node on this address has it: to a firewall an answer to a broadcast is no answer, so it
+passes only where that port is open.
 
 `open_sockets` runs before the actors start, so that a port in use is an error at the door.
 """
@@ -60,7 +62,7 @@ class BroadcastSockets:
 
 def open_sockets(settings: BroadcastSettings) -> BroadcastSockets:
     """Open both sockets. Raises OSError if the port is in use or the address is not here."""
-    sender = sender_socket(settings.address, settings.buffer)
+    sender = sender_socket(settings.address, settings.buffer, settings.port)
     try:
         sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         listener = listening_socket(settings.broadcast, settings.port, settings.buffer)

@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from logstream.client.admin import Admin
-    from logstream.client.consumer import Consumer, Record
-    from logstream.client.handles import BulkHandle, Handle, Placed
+    from logstream.client.consumer import Consumer
+    from logstream.client.handles import BulkHandle, GivenUp, Handle, Placed
+    from logstream.client.inbox import Record
     from logstream.client.producer import Producer
 
 _HOMES = {
     "Admin": "admin",
     "BulkHandle": "handles",
     "Consumer": "consumer",
+    "GivenUp": "handles",
     "Handle": "handles",
     "Placed": "handles",
     "Producer": "producer",
-    "Record": "consumer",
+    "Record": "inbox",
 }
 
-__all__ = ["Admin", "BulkHandle", "Consumer", "Handle", "Placed", "Producer", "Record"]
+__all__ = ["Admin", "BulkHandle", "Consumer", "GivenUp", "Handle", "Placed", "Producer", "Record"]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,8 @@
 Connections holds, per broker, one TCP connection for each kind of request, because a broker answers each
 connection's requests in order: a FETCH may take half a second and a PRODUCE as long as a view change, and
 METADATA must not wait behind either. `ask` is the short way, one question and its answer on a
-blocking socket. `hear_join_answers` is discovery by datagram; where it may go is decided in finding.py.
+blocking socket, `ask_on_loop` the same on an event loop. `hear_join_answers` is discovery by datagram; where
+it may go is decided in finding.py.
 """
 
 from __future__ import annotations
@@ -201,6 +202,29 @@ def ask(address: str, cluster: str, message: ClientRequest, timeout_s: float) ->
                 if not isinstance(envelope.message, ClientResponse):
                     raise UnexpectedAnswer(f"{address} sent {type(envelope.message).__name__}, which is no answer")
                 return envelope.message
+
+
+async def ask_on_loop(address: str, cluster: str, message: ClientRequest, timeout_s: float) -> ClientResponse:
+    """One question to one broker, as `ask`, while the loop goes on. Raises OSError if there is no answer in time."""
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[Answered | Lost] = loop.create_future()
+
+    def settle(event: Answered | Lost) -> None:
+        if not over.done():
+            over.set_result(event)
+
+    connection = Connection(address, loop, settle, lambda _, lost: settle(lost))
+    connection.send(1, encode(Envelope(message, cluster, correlation=1)))
+    try:
+        async with asyncio.timeout(timeout_s):
+            event = await over
+    except TimeoutError:
+        raise UnexpectedAnswer("timed out") from None
+    finally:
+        connection.close()
+    if isinstance(event, Lost):
+        raise UnexpectedAnswer(event.reason)
+    return event.message
 
 
 def accepts(address: str, timeout_s: float) -> str:

@@ -2,6 +2,9 @@
 
 A handle is made for every record, so it is light: no lock, event or future of its own. Whoever waits
 leaves a callback; one lock for all handles orders that against the outcome.
+
+The same handles serve producers with a thread and those on an event loop (logstream/aio/handles.py): only
+`result` and `exception` differ, which wait here and must not there.
 """
 
 from __future__ import annotations
@@ -10,10 +13,14 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Generator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+from loguru import logger
 
 from logstream.core.client_events import Span
 from logstream.protocol.errors import LogStreamError
+
+AnyHandle = TypeVar("AnyHandle", bound="Waitable")
 
 _settling = threading.Lock()  # between a handle's outcome and those who ask for it
 
@@ -27,7 +34,15 @@ class Placed(NamedTuple):
     offset: int
 
 
-class _Waitable:
+class GivenUp(NamedTuple):
+    """Records of a bulk that will not be tried again, and why."""
+
+    first: int  # number within the bulk
+    records: int
+    error: LogStreamError
+
+
+class Waitable:
     """Something that is done one day."""
 
     __slots__ = ("_callbacks", "_error", "reported")
@@ -51,15 +66,28 @@ class _Waitable:
                 return
         callback()
 
+    def add_done_callback(self: AnyHandle, callback: Callable[[AnyHandle], object]) -> None:
+        """Call callback(handle) when the outcome is known, at once if it is.
+
+        It is called where the producer works, on its thread or its event loop, so be quick. What it raises
+        goes to the log.
+        """
+        self.when_done(lambda: _call_guarded(callback, self))
+
+    def exception(self, timeout: float | None = None) -> LogStreamError | None:
+        """Why it failed, None if everything is acknowledged. Waits as `result` does. Raises TimeoutError."""
+        self._wait(timeout)
+        self.reported = True
+        return self._error
+
     def _wait(self, timeout: float | None) -> None:
-        """Wait until done. Raises TimeoutError after `timeout` seconds, and the error if there is one."""
+        """Wait until done. Raises TimeoutError after `timeout` seconds."""
         if not self.done():
             over = threading.Lock()
             over.acquire()
             self.when_done(over.release)
             if not over.acquire(timeout=-1 if timeout is None else timeout):
                 raise TimeoutError(f"not acknowledged yet after {timeout:g} s; the producer goes on trying")
-        self._raise_error()
 
     def _raise_error(self) -> None:
         if self._error is not None:
@@ -67,6 +95,7 @@ class _Waitable:
             raise self._error
 
     def _wait_in_loop(self) -> Generator[object, None, None]:
+        """Whoever is cancelled here only stops waiting: the records go their way."""
         if not self.done():
             loop = asyncio.get_running_loop()
             over = loop.create_future()
@@ -76,8 +105,11 @@ class _Waitable:
 
 
 def _finish_soon(loop: asyncio.AbstractEventLoop, over: asyncio.Future[None]) -> None:
+    if asyncio._get_running_loop() is loop:  # a producer on this very loop: no need to wake it
+        return _finish(over)
     with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
         loop.call_soon_threadsafe(_finish, over)
+    return None
 
 
 def _finish(over: asyncio.Future[None]) -> None:
@@ -85,7 +117,15 @@ def _finish(over: asyncio.Future[None]) -> None:
         over.set_result(None)
 
 
-class Handle(_Waitable):
+def _call_guarded(callback: Callable[[AnyHandle], object], handle: AnyHandle) -> None:
+    """A program's mistake must not end its producer."""
+    try:
+        callback(handle)
+    except Exception as error:
+        logger.bind(client="producer").opt(exception=error).error("a callback of a handle raised an exception")
+
+
+class Handle(Waitable):
     """One record on its way."""
 
     __slots__ = ("offset", "partition")
@@ -107,6 +147,7 @@ class Handle(_Waitable):
         Raises TimeoutError while the outcome is open, else the LogStreamError that says why it failed.
         """
         self._wait(timeout)
+        self._raise_error()
         return self.offset
 
     def __await__(self) -> Generator[object, None, int]:
@@ -114,7 +155,7 @@ class Handle(_Waitable):
         return self.offset
 
 
-class BulkHandle(_Waitable):
+class BulkHandle(Waitable):
     """Many records on their way, numbered from 0 in the order in which they were given."""
 
     __slots__ = ("_failed", "_open", "_placed", "total")
@@ -124,17 +165,22 @@ class BulkHandle(_Waitable):
         self.total = 0  # records given so far; final when send_many returns
         self._open = True  # more may be given
         self._placed: list[Placed] = []
-        self._failed: list[Span] = []
+        self._failed: list[GivenUp] = []
 
     def done(self) -> bool:
         """Is every record acknowledged or given up?"""
-        failed = sum(span.records for span in self._failed)
+        failed = sum(given_up.records for given_up in self._failed)
         return not self._open and self.acknowledged + failed == self.total
 
     @property
     def acknowledged(self) -> int:
         """How many records are in the log so far."""
         return sum(placed.records for placed in self._placed)
+
+    @property
+    def given_up(self) -> list[GivenUp]:
+        """Which records failed so far, each run of them with its error."""
+        return sorted(self._failed, key=lambda given_up: given_up.first)
 
     @property
     def first_unacknowledged(self) -> int | None:
@@ -152,6 +198,7 @@ class BulkHandle(_Waitable):
         Raises TimeoutError while the outcome of any is open, else the error of the first that failed.
         """
         self._wait(timeout)
+        self._raise_error()
         return sorted(self._placed)
 
     def __await__(self) -> Generator[object, None, list[Placed]]:
@@ -163,10 +210,11 @@ class BulkHandle(_Waitable):
         with _settling:
             self.total += records
 
-    def close(self) -> None:
-        """No more records will be given; for send_many."""
+    def close(self, error: LogStreamError | None = None) -> None:
+        """No more records will be given, because of an error or not; for send_many."""
         with _settling:
             self._open = False
+            self._error = self._error or error
             callbacks = self._take_callbacks()
         _call(callbacks)
 
@@ -183,7 +231,7 @@ def acknowledge(tickets: Sequence[object], partition: int, offset: int) -> int:
     start = offset
     with _settling:
         for ticket in tickets:
-            if type(ticket) is Handle:
+            if isinstance(ticket, Handle):
                 ticket.partition = partition
                 ticket.offset = offset
                 offset += 1
@@ -204,16 +252,16 @@ def fail(tickets: Sequence[object], error: LogStreamError) -> list[Handle | Bulk
     failed: list[Handle | BulkHandle] = []
     with _settling:
         for ticket in tickets:
-            if type(ticket) is Handle:
+            if isinstance(ticket, Handle):
                 ticket._error = error
                 callbacks += ticket._callbacks or ()
                 ticket._callbacks = None
                 failed.append(ticket)
             elif isinstance(ticket, Span) and isinstance(ticket.ticket, BulkHandle):
                 bulk = ticket.ticket
-                if bulk._error is None or ticket.first < min(span.first for span in bulk._failed):
+                if bulk._error is None or ticket.first < min((one.first for one in bulk._failed), default=bulk.total):
                     bulk._error = error
-                bulk._failed.append(ticket)
+                bulk._failed.append(GivenUp(ticket.first, ticket.records, error))
                 callbacks += bulk._take_callbacks()
                 failed.append(bulk)
     _call(callbacks)

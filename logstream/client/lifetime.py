@@ -1,8 +1,8 @@
 """What happens to clients that nobody closed: at the end of the program, and in a child after a fork.
 
 At the end a producer gets a few seconds to have its records acknowledged, so that a short script need
-not close it; what then is not acknowledged is said on the log. In a forked child a client has no thread and the
-sockets are the parent's: it refuses everything.
+not close it; what then is not acknowledged is said on the log. One on an event loop gets no time, because
+its loop is gone. In a forked child a client has no thread and the sockets are the parent's: it refuses everything.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LAST_WORD_S = 5.0  # for all clients together
 class Closable(Protocol):
     """A client."""
 
-    def close(self, timeout: float | None = None) -> None:
+    def at_exit(self, timeout: float) -> None:
         """Flush and stop within so many seconds. Raises LogStreamError for what was not acknowledged."""
         ...
 
@@ -49,7 +49,7 @@ def _close_all() -> None:
     deadline = time.monotonic() + LAST_WORD_S
     for client in list(_open):
         try:
-            client.close(max(deadline - time.monotonic(), 0.0))
+            client.at_exit(max(deadline - time.monotonic(), 0.0))
         except LogStreamError as error:
             logger.bind(client=type(client).__name__).error("not closed before the program ended: {}", error)
 

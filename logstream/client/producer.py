@@ -13,10 +13,8 @@ wait for every record and raise what the program has not yet been told of.
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from random import SystemRandom
 from time import monotonic, time_ns
 from types import TracebackType
 
@@ -24,19 +22,15 @@ from loguru import logger
 
 from logstream.client import lifetime
 from logstream.client.finding import find
-from logstream.client.handles import BulkHandle, Handle, acknowledge, error_of, fail, records_in
-from logstream.client.host import CoreHost
+from logstream.client.handles import BulkHandle, Handle
+from logstream.client.host import ThreadHost
+from logstream.client.outbox import BUFFER_MAX, Outbox, as_bytes, bulks, new_core, told
 from logstream.core.client_effects import Acknowledged, Failed, ProducerEffect
 from logstream.core.client_events import RECORD_COST, Bulk, Headers, Outgoing, Submitted
-from logstream.core.producer import ProducerCore, ProducerSettings
-from logstream.protocol.errors import LogStreamError, RequestTimedOut
-from logstream.protocol.records import Compression, RecordBuilder
-
-BUFFER_MAX = 64 * 1024 * 1024  # bytes
-TURN_RECORDS = 1000  # handed to the core at a time, so that answers are heard in between
-BULK_RECORDS = 1000  # of a send_many, handed over in one piece
-BULK_BYTES = 512 * 1024  # the same in bytes
-FAILURES_MAX = 1000  # handles that are remembered for flush and close; more are counted
+from logstream.core.producer import ProducerSettings
+from logstream.protocol.batches import Compression
+from logstream.protocol.errors import LogStreamError, NotSent, RequestTimedOut
+from logstream.protocol.records import codec_number
 
 _DEFAULTS = ProducerSettings()
 _new = tuple.__new__
@@ -48,11 +42,12 @@ class Producer:
     bootstrap    "host:port", several of them, or None to look for the cluster
     linger_s     how long a record may wait for company while another send is in flight, in seconds
     batch_max    bytes of one batch; one record may be larger, up to the cluster's record_max
+    compression  of batches: "none", "gzip", "snappy", "lz4" or "zstd"
     timeout_s    after so many seconds a record is given up with RequestTimedOut
     buffer_max   bytes that may wait in memory
     create       let the cluster create topics that do not exist, if its settings allow it
 
-    Raises NoClusterFound, with what was tried.
+    Raises NoClusterFound, with what was tried; ValueError for a compression that there is not.
     """
 
     def __init__(
@@ -67,23 +62,16 @@ class Producer:
         buffer_max: int = BUFFER_MAX,
         create: bool = True,
     ) -> None:
+        codec_number(compression)
         seek = partial(find, bootstrap, cluster)
-        settings = ProducerSettings(linger_s, batch_max, timeout_s, create)
-        self._core = ProducerCore(
-            seek(), lambda bytes_max: RecordBuilder(compression, bytes_max), SystemRandom(), settings
-        )
+        self._core = new_core(seek(), compression, ProducerSettings(linger_s, batch_max, timeout_s, create))
         self._timeout_s = timeout_s
-        self._buffer_max = buffer_max
-        self._lock = threading.Lock()  # guards everything below, between the program's threads and the producer's
+        self._lock = threading.Lock()  # guards what follows, between the program's threads and the producer's
         self._changed = threading.Condition(self._lock)
-        self._submitted: deque[Outgoing | Bulk] = deque()
-        self._awake = False  # the producer's thread will look at `_submitted`
-        self._buffered = 0  # bytes
-        self._pending = 0  # records neither acknowledged nor given up
-        self._failures: deque[Handle | BulkHandle] = deque(maxlen=FAILURES_MAX)
-        self._news: LogStreamError | None = None  # about records that are acknowledged, for flush and close
-        self._refusal = ""  # why nothing can be sent any more
-        self._host: CoreHost[ProducerEffect] = CoreHost(
+        self._outbox = Outbox(buffer_max)
+        self._closed = False
+        self._awake = False  # the producer's thread will look at what was submitted
+        self._host: ThreadHost[ProducerEffect] = ThreadHost(
             "logstream-producer", cluster, seek, self._core.handle, self._deliver, self._broke
         )
         lifetime.opened(self)
@@ -97,27 +85,32 @@ class Producer:
         key: bytes | None = None,
         headers: Headers = (),
         partition: int | None = None,
+        on_delivery: Callable[[Handle], object] | None = None,
     ) -> Handle:
-        """Produce one record. Returns at once, unless the buffer is full.
+        """Produce one record. Returns at once, unless the buffer is full: then it waits for room.
 
-        It goes to `partition`, else to its key's, else anywhere. Raises RequestTimedOut if the buffer has no room
-        within timeout_s, LogStreamError if the producer is closed. What happens to the record the handle says.
+        It goes to `partition`, else to its key's, else anywhere. Raises NotSent if the buffer has no room
+        within timeout_s, LogStreamError if the producer is closed. What happens to the record the handle says;
+        on_delivery(handle) is called when that is known (Handle.add_done_callback).
         """
         if type(value) is not bytes and value is not None:
-            value = _as_bytes(value)
+            value = as_bytes(value)
         handle = Handle()
+        if on_delivery is not None:
+            handle.add_done_callback(on_delivery)
         record: Outgoing = _new(Outgoing, (topic, value, key, headers, partition, time_ns() // 1_000_000, handle))
         cost = RECORD_COST
         if value:
             cost += len(value)
         if key:
             cost += len(key)
+        outbox = self._outbox
         with self._lock:
-            if self._refusal or self._buffered + cost > self._buffer_max:
+            if outbox.refusal or outbox.buffered + cost > outbox.buffer_max:
                 self._wait_for_room(cost)
-            self._buffered += cost
-            self._pending += 1
-            self._submitted.append(record)
+            outbox.buffered += cost
+            outbox.pending += 1
+            outbox.submitted.append(record)
             if self._awake:
                 return handle
             self._awake = True
@@ -131,47 +124,49 @@ class Producer:
         key: bytes | None = None,
         headers: Headers = (),
         partition: int | None = None,
+        on_delivery: Callable[[BulkHandle], object] | None = None,
     ) -> BulkHandle:
         """Produce many records, in order, under one handle; the cheapest way. Values may come from a generator.
 
         Raises as `send` does; what was handed over before goes its way.
         """
         handle = BulkHandle()
+        if on_delivery is not None:
+            handle.add_done_callback(on_delivery)
         try:
-            for piece in _pieces(values):
-                timestamp_ms = time_ns() // 1_000_000
-                self._submit_bulk(Bulk(topic, piece, key, headers, partition, timestamp_ms, handle, handle.total))
+            for bulk in bulks(topic, values, key, headers, partition, handle, lambda: time_ns() // 1_000_000):
+                self._submit_bulk(bulk, handle)
         finally:
             handle.close()
         return handle
 
-    def _submit_bulk(self, bulk: Bulk) -> None:
+    def _submit_bulk(self, bulk: Bulk, handle: BulkHandle) -> None:
         cost = bulk.cost
+        outbox = self._outbox
         with self._lock:
-            if self._refusal or self._buffered + cost > self._buffer_max:
+            if outbox.refusal or outbox.lacks_room(cost):
                 self._wait_for_room(cost)
-            if isinstance(bulk.ticket, BulkHandle):
-                bulk.ticket.given(len(bulk.values))
-            self._buffered += cost
-            self._pending += len(bulk.values)
-            self._submitted.append(bulk)
+            handle.given(len(bulk.values))
+            outbox.buffered += cost
+            outbox.pending += len(bulk.values)
+            outbox.submitted.append(bulk)
             asleep, self._awake = not self._awake, True
         if asleep:
             self._host.call(self._drain)
 
     def _wait_for_room(self, cost: int) -> None:
-        """With the lock held: wait until there is room. One record always has room in an empty buffer."""
-        deadline = monotonic() + self._timeout_s
-        while not self._refusal and self._buffered and self._buffered + cost > self._buffer_max:
+        """With the lock held: wait until there is room."""
+        outbox, deadline = self._outbox, monotonic() + self._timeout_s
+        while not outbox.refusal and outbox.lacks_room(cost):
             left_s = deadline - monotonic()
             if left_s <= 0:
-                raise RequestTimedOut(
-                    f"the buffer of {self._buffer_max} bytes (buffer_max) was full for {self._timeout_s:g} s: "
+                raise NotSent(
+                    f"the buffer of {outbox.buffer_max} bytes (buffer_max) was full for {self._timeout_s:g} s: "
                     "the cluster does not acknowledge; this record was not sent"
                 )
             self._changed.wait(left_s)
-        if self._refusal:
-            raise LogStreamError(self._refusal)
+        if outbox.refusal:
+            raise LogStreamError(outbox.refusal)
 
     # --- waiting ---
 
@@ -182,7 +177,8 @@ class Producer:
         not been told of by its handle.
         """
         if not self._settled_within(timeout):
-            raise RequestTimedOut(f"{self._pending} records are not acknowledged after {timeout:g} s; they go on")
+            text = f"{self._outbox.pending} records are not acknowledged after {timeout:g} s and go on"
+            raise RequestTimedOut(text)
         self._raise_unreported()
 
     def close(self, timeout: float | None = None) -> None:
@@ -191,9 +187,10 @@ class Producer:
         Raises like flush. Closing twice is fine.
         """
         with self._lock:
-            if self._refusal:
+            if self._closed:
                 return
-            self._refusal = "the producer is closed"
+            self._closed = True
+            self._outbox.refusal = "the producer is closed: make another one to send more"
             self._changed.notify_all()
         # Records give up by themselves at their deadlines; a little more than that is for the last to do so.
         if not self._settled_within(self._timeout_s + 1.0 if timeout is None else timeout):
@@ -204,21 +201,13 @@ class Producer:
 
     def _settled_within(self, timeout: float | None) -> bool:
         with self._changed:
-            return self._changed.wait_for(lambda: not self._pending, timeout)
+            return self._changed.wait_for(lambda: not self._outbox.pending, timeout)
 
     def _raise_unreported(self) -> None:
-        """Raise the first error that the program does not know, and count the others."""
         with self._lock:
-            unreported = [handle for handle in self._failures if not handle.reported]
-            self._failures.clear()
-            news, self._news = self._news, None
-        for handle in unreported:
-            handle.reported = True
-        first = error_of(unreported[0]) if unreported else news
-        if first is not None:
-            if len(set(unreported)) <= 1:
-                raise first
-            raise type(first)(f"{first} (and {len(set(unreported)) - 1} more sends were not acknowledged)") from first
+            error = self._outbox.unreported()
+        if error is not None:
+            raise error
 
     def __enter__(self) -> Producer:
         return self
@@ -233,73 +222,47 @@ class Producer:
                 raise
             logger.bind(client="producer").warning("records were not acknowledged when the producer was closed")
 
+    def at_exit(self, timeout: float) -> None:
+        """The program ends: a last word. Raises as `close` does."""
+        self.close(timeout)
+
     def forked(self) -> None:
         """This is a copy in a child process: it has no thread and must not use the parent's connections."""
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        self._refusal = "the producer was made before a fork: make another one in this process"
-        self._pending = 0
+        self._closed = True
+        self._outbox.refusal = "the producer was made before a fork: make another one in this process"
+        self._outbox.pending = 0
 
     # --- on the producer's thread ---
 
     def _drain(self) -> None:
-        records: list[Outgoing | Bulk] = []
         with self._lock:
-            room = TURN_RECORDS
-            while self._submitted and room > 0:
-                record = self._submitted.popleft()
-                room -= len(record.values) if type(record) is Bulk else 1
-                records.append(record)
-            self._awake = bool(self._submitted)
+            records = self._outbox.turn()
+            self._awake = bool(self._outbox.submitted)
         if self._awake:
             self._host.loop.call_soon(self._drain)
+        self._outbox.handed_over = records
         self._host.feed(Submitted(records, self._host.loop.time()))
+        self._outbox.handed_over = ()
 
     def _deliver(self, effect: ProducerEffect) -> None:
-        if isinstance(effect, Acknowledged):
-            self._settled(acknowledge(effect.tickets, effect.partition, effect.offset), effect.cost, [])
-        elif isinstance(effect, Failed):
-            if not effect.tickets:
-                self._news = effect.error
-            handles = fail(effect.tickets, effect.error)
-            self._settled(records_in(effect.tickets), effect.cost, handles)
-
-    def _settled(self, records: int, cost: int, failed: list[Handle | BulkHandle]) -> None:
-        with self._changed:
-            self._pending -= records
-            self._buffered -= cost
-            self._failures.extend(failed)
-            self._changed.notify_all()
+        if isinstance(effect, Acknowledged | Failed):
+            outcome = told(effect)
+            with self._changed:
+                self._outbox.settle(outcome)
+                self._changed.notify_all()
 
     def _broke(self, error: Exception) -> None:
         """A bug: nobody may wait for ever because of it."""
         logger.bind(client="producer").opt(exception=error).error("the producer failed")
         with self._lock:
-            self._refusal = self._refusal or f"the producer failed: {error!r}"
+            self._outbox.refusal = self._outbox.refusal or f"the producer failed: {error!r}"
         self._abandon(f"the producer failed: {error!r}")
+        self._deliver(self._outbox.orphans(LogStreamError(f"the producer failed: {error!r}")))
 
     def _abandon(self, reason: str) -> None:
         with self._lock:
-            left, self._submitted = self._submitted, deque()
-        self._host.carry_out(self._core.abandon(list(left), reason))
-
-
-def _as_bytes(value: object) -> bytes:
-    """Raises TypeError for anything except bytes, bytearray and memoryview."""
-    if isinstance(value, bytes | bytearray | memoryview):
-        return bytes(value)
-    raise TypeError(f"the value of a record is bytes, not {type(value).__name__}")
-
-
-def _pieces(values: Iterable[bytes]) -> Iterable[list[bytes]]:
-    """The values in lists of at most BULK_RECORDS, and about BULK_BYTES."""
-    piece: list[bytes] = []
-    size = 0
-    for value in values:
-        piece.append(value if type(value) is bytes else _as_bytes(value))
-        size += len(value)
-        if size >= BULK_BYTES or len(piece) >= BULK_RECORDS:
-            yield piece
-            piece, size = [], 0
-    if piece:
-        yield piece
+            left = list(self._outbox.submitted)
+            self._outbox.submitted.clear()
+        self._host.carry_out(self._core.abandon(left, reason))

@@ -1,12 +1,14 @@
-"""`up`, `down` and `start --detach`: the local cluster as text."""
+"""`up`, `down` and `start --detach`: the local cluster as text. Single nodes are processes.py."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from logstream import local
+from logstream.console.failure import Failure
 from logstream.settings import Settings
 from logstream.state import NodeFile
 
@@ -18,7 +20,8 @@ def say(text: str) -> None:
 
 def up(settings: Settings, nodes: int | None) -> int:
     """Start what is missing of a local cluster and list it."""
-    running = local.up(settings, nodes, say)
+    with _in_state_folder(settings):
+        running = local.up(settings, nodes, say)
     _list(running)
     return 0
 
@@ -42,8 +45,23 @@ def start_detached(settings: Settings, config: Path | None) -> int:
     launch = local.Launch(
         settings.state_folder, settings.shared.cluster, settings.node.name, settings.node.address, {}, options
     )
-    _list([local.wait_until_ready(launch, local.spawn(launch), local.UP_DEADLINE_S)])
+    with _in_state_folder(settings):
+        child = local.spawn(launch)
+    _list([local.wait_until_ready(launch, child, local.UP_DEADLINE_S)])
     return 0
+
+
+@contextmanager
+def _in_state_folder(settings: Settings) -> Iterator[None]:
+    """Raises Failure with what helps where the state folder cannot be made or written."""
+    folder = settings.state_folder
+    try:
+        yield
+    except OSError as error:
+        at = Path(str(error.filename))
+        if at not in (folder, *folder.parents) and folder not in at.parents:
+            raise
+        raise Failure(f"cannot use the state folder {folder}: {error.strerror}, set LOGSTREAM_HOME") from None
 
 
 def _list(nodes: Sequence[NodeFile]) -> None:

@@ -12,16 +12,20 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
+from logstream.client.beginning import Beginning, beginning
 from logstream.console.connection import bootstrap_of
 from logstream.console.failure import USAGE, Failure
+from logstream.console.moment import moment
 from logstream.console.text import LineWriter
 from logstream.settings import Settings
 
 if TYPE_CHECKING:
-    from logstream.client.consumer import Consumer, Record
+    from logstream.client.consumer import Consumer
+    from logstream.client.inbox import Record
 
 AT_ONCE = 10_000  # records
 
@@ -33,7 +37,7 @@ class Wish:
     """What was asked for on the command line."""
 
     topic: str
-    start: Literal["start", "end"] | int
+    start: Beginning
     follow: bool
     count: int | None  # None: all
     form: Form
@@ -50,14 +54,23 @@ class Wish:
         return cls(topic, _start(start), follow, count, form, output)
 
 
-def _start(text: str) -> Literal["start", "end"] | int:
+def _start(text: str) -> Beginning:
     if text == "start":
         return "start"
     if text == "end":
         return "end"
     if text.isascii() and text.isdecimal() and int(text) < 1 << 63:
         return int(text)
-    raise Failure(f"--from {text}: write start, end or an offset", USAGE)
+    try:
+        start = moment(text)
+        beginning(start, datetime.now(UTC))  # is it a time that can be asked for?
+    except ValueError:
+        raise Failure(
+            f"--from {text}: write start, end, an offset, how long ago (10m, 1h30m, 7d) "
+            "or a time (2026-11-23T10:00, local unless it ends in Z or +01:00)",
+            USAGE,
+        ) from None
+    return start
 
 
 def consume(settings: Settings, wish: Wish) -> int:
@@ -85,28 +98,36 @@ def copy(consumer: Consumer, wish: Wish, out: IO[bytes]) -> None:
     """Write the consumer's records until it ends or enough were written."""
     lines = LineWriter(hold=not wish.follow)
     text: dict[Form, Callable[[Sequence[Any]], bytes]] = {"lines": lines.text, "json": _json, "raw": _raw}
-    left = wish.count
+    where, left = str(wish.output or "stdout"), wish.count
     while left != 0:
         records = consumer.poll(None, AT_ONCE if left is None else min(left, AT_ONCE))
         if not records:
             break
-        _write(out, text[wish.form](records))
+        _write(out, text[wish.form](records), where)
         left = None if left is None else left - len(records)
-    _write(out, lines.rest())
+    _write(out, lines.rest(), where)
 
 
-def _write(out: IO[bytes], data: bytes) -> None:
-    if data:
-        out.write(data)
+def _write(out: IO[bytes], data: bytes, where: str) -> None:
+    """All of it, now. Raises BrokenPipeError if nobody reads any more, Failure for a full disk and the like."""
+    rest = memoryview(data)
+    try:
+        while rest:
+            rest = rest[out.write(rest) :]
         out.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Failure(f"cannot write {where}: {error.strerror}") from None
 
 
 @contextmanager
 def _output(file: Path | None) -> Iterator[IO[bytes]]:
+    """Unbuffered where it is a file: what could not be written is not written a second time when it is closed."""
     if file is None:
         yield sys.stdout.buffer
     else:
-        with file.open("wb") as stream:
+        with file.open("wb", buffering=0) as stream:
             yield stream
 
 

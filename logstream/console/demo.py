@@ -26,7 +26,7 @@ from logstream import local
 from logstream.console.cluster import say
 from logstream.console.consume import Wish, copy
 from logstream.console.failure import Failure
-from logstream.console.produce import send_lines
+from logstream.console.reading import line_pieces
 from logstream.console.sending import Sending
 from logstream.console.table import facts
 from logstream.protocol.messages import TopicMetadata
@@ -178,7 +178,7 @@ def _produced(settings: Settings, brokers: list[str], topic: str, data: bytes) -
     began = time.monotonic()
     with Producer(brokers, settings.shared.cluster, timeout_s=20) as producer:
         sending = Sending(producer, topic, None)
-        send_lines(sending, "the file", io.BytesIO(data), settings.shared.record_max)
+        sending.send_all(line_pieces("the file", io.BytesIO(data), settings.shared.record_max))
         sending.finish()
     if sending.error is not None:
         raise Failure(f"{sending.lost}: {sending.error}")

@@ -51,15 +51,20 @@ class Node(Protocol):
         ...
 
 
-def host(settings: Settings, make_node: Callable[[Settings, asyncio.AbstractEventLoop], Node], managed: bool) -> int:
+def host(
+    settings: Settings,
+    make_node: Callable[[Settings, asyncio.AbstractEventLoop], Node],
+    managed: bool,
+    tell: Callable[[str], None],
+) -> int:
     """Run a node until it stops; returns the exit code. Raises Failure when it cannot start.
 
-    `settings.node` must have a name and an address.
+    `settings.node` must have a name and an address. `tell` is given READY=1 and STOPPING=1, for a service manager.
     """
     open_sinks(settings)
     lock = _locked(settings, managed)
     try:
-        return _Host(settings, lock, make_node).run()
+        return _Host(settings, lock, make_node, tell).run()
     finally:
         lock.release()
 
@@ -89,10 +94,15 @@ class _Host:
     """One node on one loop, from start to exit."""
 
     def __init__(
-        self, settings: Settings, lock: NodeLock, make_node: Callable[[Settings, asyncio.AbstractEventLoop], Node]
+        self,
+        settings: Settings,
+        lock: NodeLock,
+        make_node: Callable[[Settings, asyncio.AbstractEventLoop], Node],
+        tell: Callable[[str], None],
     ) -> None:
         self._settings = settings
         self._lock = lock
+        self._tell = tell
         self._loop = new_loop()
         self._node = make_node(settings, self._loop)
         self._node.on_ready = self._ready
@@ -120,16 +130,18 @@ class _Host:
 
     def _ready(self) -> None:
         """Everything that start-up made lives as long as the node: the collector need not look at it again."""
-        gc.collect()
-        gc.freeze()
         self._lock.ready()
+        self._tell("READY=1")
         name, address, cluster = self._lock.node.name, self._lock.node.address, self._lock.node.cluster
         print(f"logstream: ready: node {name} at {address}, cluster {cluster}", file=sys.stderr, flush=True)
+        gc.collect()
+        gc.freeze()
 
     def _asked_to_stop(self) -> None:
         if self._stopping:
             os._exit(FAILED)
         self._stopping = True
+        self._tell("STOPPING=1")
         self._loop.call_later(
             self._settings.shared.leave_s + _GIVE_UP_S, self._stopped, FAILED, "it did not stop in time"
         )

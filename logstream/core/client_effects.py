@@ -44,13 +44,17 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """For the application: the records of this batch with first <= offset < limit."""
+    """For the application: the records of this batch with first <= offset < limit.
+
+    since_ms: and of these only from the first one on that has this time stamp or a later one.
+    """
 
     topic: str
     partition: int
     batch: Batch
     first: int
     limit: int
+    since_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

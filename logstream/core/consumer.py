@@ -1,6 +1,7 @@
 """ConsumerCore: every committed record of some topics, in order per partition, each once.
 
     Opened -> METADATA from the leader: starts and ends -> positions
+    a time to start from: LIST_OFFSETS, too (seeking)
     then, for each broker: Fetch for all its partitions -> Deliver -> next Fetch, while there is credit
 
 A position only ever moves over records that were delivered, one after the other (I14). Nothing resets it:
@@ -21,14 +22,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from random import Random
-from typing import Literal, assert_never
+from typing import assert_never
 
 from logstream.core.client_effects import Broken, ConsumerEffect, Deliver, Ended, Request
 from logstream.core.client_events import Answered, ClusterSought, Lost, Opened, Taken
 from logstream.core.directory import Directory, MetadataDue, back_off
 from logstream.core.effects import SetTimer
 from logstream.core.events import Due
-from logstream.core.reading import Reading, start_of
+from logstream.core.reading import Reading, Since, Start, start_of
+from logstream.core.seeking import Seeking, Sought
 from logstream.protocol.errors import (
     DataLost,
     ErrorCode,
@@ -44,12 +46,14 @@ from logstream.protocol.messages import (
     Fetched,
     FetchFrom,
     FetchResponse,
+    ListOffsetsResponse,
     MetadataResponse,
     TopicMetadata,
 )
 
 SILENT_S = 0.5  # after the longest wait that was asked for
 CHECK_S = 0.25
+MISSED_S = 3.0  # longer than the lease of a leader that was overtaken and does not know it yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class ConsumerSettings:
     """What the application chooses."""
 
     topics: tuple[str, ...]
-    start: Literal["start", "end"] | int = "start"  # a number holds for every partition
+    start: Start = "start"  # a number holds for every partition
     follow: bool = True  # False: end where the ends were at the start
     wait: bool = False  # for topics that do not exist yet
     wait_s: float = 0.5  # long poll
@@ -86,12 +90,14 @@ class ConsumerCore:
         self._random = random
         self._numbers = count(1)
         self._directory = Directory(bootstrap, self._numbers.__next__, random)
+        self._seeking = Seeking(self._numbers.__next__)
         self._readings: dict[tuple[str, int], Reading] = {}
         self._fetches: dict[str, tuple[int, float]] = {}  # by address: correlation and time of the newest
         self._resting: set[str] = set()  # addresses
         self._rests: Counter[str] = Counter()  # in a row, by address
         self._stale = set(settings.topics)  # METADATA is wanted
         self._begun: set[str] = set()  # topics whose positions are known
+        self._missed_since: dict[str, float] = {}  # topics of which a leader has said that there are none
         self._buffered = 0  # bytes delivered and not taken
         self._heard_at = 0.0  # the last useful answer
         self._closed = False  # ended or broken
@@ -166,11 +172,14 @@ class ConsumerCore:
             else:
                 self._effects += self._directory.missed(f"{event.address} does not understand METADATA")
             return
+        sought = self._seeking.claim(event.correlation)
+        if sought is not None:
+            return self._located(sought, event)
         if self._fetches.get(event.address, (0, 0.0))[0] == event.correlation:
             del self._fetches[event.address]
         if isinstance(message, FetchResponse):
             self._fetched(message, event)
-        else:
+        elif not isinstance(message, ListOffsetsResponse):  # which came too late
             self._rest(event.address, set(self._begun))
 
     def _fetched(self, response: FetchResponse, event: Answered) -> None:
@@ -203,25 +212,28 @@ class ConsumerCore:
             case ErrorCode.RETRY | ErrorCode.UNKNOWN_TOPIC:  # whether it is gone METADATA says
                 if reading.address == address:
                     self._rest(address, {reading.topic})
-            case ErrorCode.OFFSET_OUT_OF_RANGE:
+            case ErrorCode.OFFSET_OUT_OF_RANGE if not reading.trimmed_to(found.start):
                 self._break(
                     OffsetOutOfRange(
                         f"{reading}: offset {reading.position} is out of range: "
                         f"the log starts at {found.start} and ends at {found.end}"
                     )
                 )
+            case ErrorCode.OFFSET_OUT_OF_RANGE:
+                pass  # what is wanted begins behind it
             case _:
                 self._break(error_for(found.error, found.text))
 
     def _deliver(self, reading: Reading, found: Fetched) -> None:
         for batch in found.batches:
+            since_ms = reading.since_ms
             try:
                 first, limit = reading.advance(batch)
             except LogStreamError as error:
                 return self._break(error)
-            if first < limit:
+            if first < limit and not reading.passes_over(batch):
                 self._buffered += batch.size
-                self._effects.append(Deliver(reading.topic, reading.partition, batch, first, limit))
+                self._effects.append(Deliver(reading.topic, reading.partition, batch, first, limit, since_ms))
         return None
 
     def _move(self, reading: Reading, address: str, told_by: str) -> None:
@@ -235,6 +247,7 @@ class ConsumerCore:
     def _lost(self, event: Lost) -> None:
         if self._directory.correlation in event.correlations:
             self._effects += self._directory.missed(event.reason)
+        self._seek_again(self._seeking.lost(event.correlations), event.reason)
         correlation, _ = self._fetches.get(event.address, (0, 0.0))
         if correlation in event.correlations:
             del self._fetches[event.address]
@@ -264,7 +277,7 @@ class ConsumerCore:
         final = directory.is_final(response)
         for found in response.topics:
             if not self._closed and found.name in self._settings.topics:
-                self._learn_topic(found, final)
+                self._learn_topic(found, final, at)
         if self._closed:
             return None
         unserved = self._stale & {found.name for found in response.topics}
@@ -278,32 +291,69 @@ class ConsumerCore:
         self._end_or_fetch(at)
         return None
 
-    def _learn_topic(self, found: TopicMetadata, final: bool) -> None:
+    def _learn_topic(self, found: TopicMetadata, final: bool, at: float) -> None:
+        if found.error is ErrorCode.NONE:
+            self._missed_since.pop(found.name, None)
         if found.error is ErrorCode.NONE and found.name in self._begun:
             self._reassign(found)
         elif found.error is ErrorCode.NONE and final:
-            self._begin(found)
+            self._begin(found, at)
         elif found.error is ErrorCode.UNKNOWN_TOPIC and final:
-            if found.name in self._begun or not self._settings.wait:
-                self._break(UnknownTopic(f"there is no topic {found.name}"))
+            self._miss(found.name, at)
         elif found.error not in (ErrorCode.NONE, ErrorCode.UNKNOWN_TOPIC, ErrorCode.RETRY):
             self._break(error_for(found.error, f"topic {found.name!r}: {found.error.name.lower().replace('_', ' ')}"))
 
-    def _begin(self, found: TopicMetadata) -> None:
+    def _miss(self, topic: str, at: float) -> None:
+        """A leader says that there is no such topic. One that was overtaken may say so until its lease is over."""
+        if topic not in self._begun and self._settings.wait:
+            return
+        since = self._missed_since.setdefault(topic, at)
+        if at - since >= MISSED_S:
+            self._break(UnknownTopic(f"there is no topic {topic}"))
+
+    def _begin(self, found: TopicMetadata, at: float) -> None:
         """The leader's word on where the partitions begin and end."""
-        if len(found.starts) != len(found.partitions) or len(found.ends) != len(found.partitions):
+        start, partitions = self._settings.start, len(found.partitions)
+        if len(found.starts) != partitions or len(found.ends) != partitions:
             return  # ask again
-        for number, member in enumerate(found.partitions):
-            try:
-                position = start_of(self._settings.start, found, number)
-            except LogStreamError as error:
-                return self._break(error)
+        if isinstance(start, Since):
+            self._stale.discard(found.name)
+            self._effects += self._seeking.ask(found, self._directory.asked, start.timestamp_ms, at)
+            return
+        try:
+            self._begin_at(found, [start_of(start, found, number) for number in range(partitions)])
+        except OffsetOutOfRange as error:
+            self._break(error)
+
+    def _located(self, sought: Sought, event: Answered) -> None:
+        """An answer to where a time is reached."""
+        message, positions, counts = event.message, None, True
+        if isinstance(message, ListOffsetsResponse):
+            positions = sought.positions(message)
+            serves = positions is not None
+            counts, lost = self._directory.judge(message.cluster_id, message.lineage, serves, event.at)
+            if lost is not None:
+                return self._cut_off(lost)
+        if positions is None or not counts:
+            return self._seek_again([sought], f"{event.address} does not say where topic {sought.topic.name} begins")
+        self._begin_at(sought.topic, positions)
+        self._end_or_fetch(event.at)
+        return None
+
+    def _seek_again(self, failed: list[Sought], reason: str) -> None:
+        self._stale |= {sought.topic.name for sought in failed}
+        if failed and not self._directory.correlation:
+            self._effects += self._directory.again_later(reason)
+
+    def _begin_at(self, found: TopicMetadata, positions: list[int]) -> None:
+        start = self._settings.start
+        for number, (member, position) in enumerate(zip(found.partitions, positions, strict=True)):
             limit = None if self._settings.follow else max(found.ends[number], position)
             reading = Reading(found.name, found.topic_id, number, member.address, position, limit)
+            reading.since_ms = start.timestamp_ms if isinstance(start, Since) else None
             self._readings[found.name, number] = reading
         self._begun.add(found.name)
         self._stale.discard(found.name)
-        return None
 
     def _reassign(self, found: TopicMetadata) -> None:
         """Other brokers, the same positions. A topic made again under its name is another topic."""
@@ -312,7 +362,8 @@ class ConsumerCore:
             if reading is None:
                 continue
             if reading.topic_id != found.topic_id:
-                return self._break(UnknownTopic(f"topic {found.name} was deleted and made again"))
+                text = f"topic {found.name} was deleted and made again"
+                return self._break(UnknownTopic(text, "make a new consumer"))
             reading.address = member.address or reading.address
         self._stale.discard(found.name)
         return None
@@ -363,6 +414,8 @@ class ConsumerCore:
                 self._directory.reason = f"{address} does not answer"
                 self._stale |= {r.topic for r in self._readings.values() if r.address == address}
                 self._ask(address)
+        for sought in self._seeking.silent_since(at - SILENT_S - self._settings.wait_s):
+            self._seek_again([sought], f"{sought.address} does not answer")
         held = self._buffered >= self._settings.credit_max
         if held:
             self._heard_at = at

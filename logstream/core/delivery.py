@@ -19,7 +19,7 @@ from logstream.core.directory import back_off
 from logstream.core.effects import SetTimer
 from logstream.core.routing import Topic
 from logstream.core.window import SealedBatch, Window
-from logstream.protocol.errors import LogStreamError, OutcomeUnknown, RequestTimedOut
+from logstream.protocol.errors import LogStreamError, NotSent, OutcomeUnknown, RequestTimedOut
 from logstream.protocol.messages import Produce
 
 CHECK_S = 0.25  # how often deadlines and silence are looked at
@@ -132,12 +132,12 @@ class Delivery:
             self._fail(batch, error)
         window.drop(batches)
 
-    def fail_window(self, window: Window, error: LogStreamError) -> None:
-        """Fail everything that the window holds, sent or not."""
+    def fail_window(self, window: Window, error: LogStreamError, not_sent: LogStreamError) -> None:
+        """Fail everything that the window holds: what was sent with one error, what was not with the other."""
         self.give_up(window, window.unanswered(), error)
         window.seal()
         while window.ready:
-            self._fail(window.ready.popleft(), error)
+            self._fail(window.ready.popleft(), not_sent)
 
     def expire(self, window: Window, at: float) -> None:
         """Fail what is past its deadline, and what was sent behind it."""
@@ -155,7 +155,7 @@ class Delivery:
 
     def not_sent(self, what: str, reason: str) -> LogStreamError:
         """The deadline passed before a first try."""
-        return RequestTimedOut(f"{what}: not sent within {self._deadline_s:g} s: {reason or 'no answer'}")
+        return NotSent(f"{what}: not sent within {self._deadline_s:g} s: {reason or 'no answer'}")
 
     def _timed_out(self, window: Window) -> LogStreamError:
         return RequestTimedOut(

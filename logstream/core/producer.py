@@ -40,6 +40,7 @@ from logstream.core.window import SealedBatch, Window
 from logstream.protocol.errors import (
     ErrorCode,
     LogStreamError,
+    NotSent,
     OutcomeUnknown,
     RequestTimedOut,
     UnknownTopic,
@@ -112,10 +113,11 @@ class ProducerCore:
     def abandon(self, unseen: Sequence[Outgoing | Bulk], reason: str) -> list[ProducerEffect]:
         """Give up everything, and records that were not submitted yet: the application does not wait any longer."""
         error = RequestTimedOut(f"{reason} before this was acknowledged (it may or may not be in the log)")
+        not_sent = NotSent(f"{reason} before this was sent")
         for topic in list(self._topics.values()):
-            self._fail_topic(topic, error)
+            self._fail_topic(topic, error, not_sent)
         for record in unseen:
-            self._fail_record(record, error)
+            self._fail_record(record, not_sent)
         return self._taken()
 
     def _taken(self) -> list[ProducerEffect]:
@@ -335,9 +337,8 @@ class ProducerCore:
     def _resize(self, topic: Topic, partitions: int) -> None:
         gone, kept = topic.windows[partitions:], topic.windows[:partitions]
         for window in gone:
-            self._delivery.fail_window(
-                window, UnknownTopic(f"{window} is gone: the topic was made again with fewer partitions")
-            )
+            error = UnknownTopic(f"{window} is gone: the topic was made again with fewer partitions")
+            self._delivery.fail_window(window, error, error)
             topic.active.pop(window, None)
         if len(kept) != partitions or gone:
             fresh = [Window(topic.name, number, self._producer_id) for number in range(len(kept), partitions)]
@@ -358,11 +359,11 @@ class ProducerCore:
             self._effects.append(Failed((), error, 0))  # of what was acknowledged before: somebody must hear of it
         self._ask()
 
-    def _fail_topic(self, topic: Topic, error: LogStreamError) -> None:
+    def _fail_topic(self, topic: Topic, error: LogStreamError, not_sent: LogStreamError | None = None) -> None:
         for record, _ in topic.unrouted:
-            self._fail_record(record, error)
+            self._fail_record(record, not_sent or error)
         for window in topic.windows:
-            self._delivery.fail_window(window, error)
+            self._delivery.fail_window(window, error, not_sent or error)
         del self._topics[topic.name]
 
     def _fail_record(self, record: Outgoing | Bulk, error: LogStreamError) -> None:

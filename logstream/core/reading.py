@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
-from logstream.protocol.batches import Batch, base_offset_in, check
+from logstream.protocol.batches import Batch, base_offset_in, check, header_of
 from logstream.protocol.errors import CorruptBatch, DataLost, OffsetOutOfRange, RemoteProtocolError
 from logstream.protocol.messages import TopicMetadata
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """A position: the first record of this time, in ms since 1970 by the producers' clocks, or later."""
+
+    timestamp_ms: int
+
+
+Start = Literal["start", "end"] | int | Since
 
 
 class Reading:
     """Where one partition is read, how far that has come, and where it shall end."""
 
-    __slots__ = ("address", "limit", "moves", "partition", "position", "topic", "topic_id")
+    __slots__ = ("address", "limit", "moves", "partition", "position", "since_ms", "topic", "topic_id")
 
     def __init__(
         self, topic: str, topic_id: int, partition: int, address: str, position: int, limit: int | None
@@ -24,6 +35,7 @@ class Reading:
         self.position = position  # the offset that is wanted next; only `advance` moves it
         self.limit = limit  # read offsets below this one only; None: for ever
         self.moves = 0  # NOT_ASSIGNED in a row
+        self.since_ms: int | None = None  # records before the first one of this time are passed over
 
     def __str__(self) -> str:
         return f"{self.topic}[{self.partition}]"
@@ -50,6 +62,23 @@ class Reading:
         self.position = max(first, limit)
         self.moves = 0
         return first, limit
+
+    def passes_over(self, batch: Batch) -> bool:
+        """Is every record of this batch older than what is wanted? Once one is not, nothing is passed over any more."""
+        if self.since_ms is None:
+            return False
+        if header_of(batch.body).max_timestamp < self.since_ms:
+            return True
+        self.since_ms = None
+        return False
+
+    def trimmed_to(self, start: int) -> bool:
+        """The log begins at `start` now. False if a record that is wanted is gone: that is an error (R13)."""
+        if self.since_ms is None or start < self.position:
+            return False
+        self.position = start
+        self.limit = None if self.limit is None else max(self.limit, start)
+        return True
 
 
 def start_of(start: Literal["start", "end"] | int, found: TopicMetadata, partition: int) -> int:

@@ -7,13 +7,14 @@ here is a fact.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from logstream.core.effects import Announce, Effect, Note
 from logstream.core.replica.vocabulary import BaseApplied, DecisionCommitted
 from logstream.protocol.errors import LocalProtocolError
 from logstream.protocol.identity import Epoch
-from logstream.protocol.messages import TopicCreated, TopicDeleted
+from logstream.protocol.messages import TopicAltered, TopicCreated, TopicDeleted
+from logstream.protocol.retention import AS_CLUSTER, TopicRetention
 
 NAME_MAX = 249
 PARTITIONS_MAX = 10_000
@@ -27,11 +28,19 @@ class Topic:
     topic_id: int  # gseq of its creation
     name: str
     partitions: int
+    retention: TopicRetention = AS_CLUSTER  # of its own
 
 
 @dataclass(frozen=True, slots=True)
 class TopicOpened:
     """A topic exists from here on."""
+
+    topic: Topic
+
+
+@dataclass(frozen=True, slots=True)
+class TopicRevised:
+    """A topic keeps something else from here on."""
 
     topic: Topic
 
@@ -73,11 +82,19 @@ class Topics:
         """One event."""
         match event:
             case DecisionCommitted(gseq=gseq, decision=TopicCreated() as created):
-                topic = Topic(gseq, created.name, created.partitions)
+                topic = Topic(gseq, created.name, created.partitions, created.retention)
                 self.by_id[gseq] = topic
                 return [
                     Note("topic created", {"topic": topic.name, "partitions": topic.partitions}),
                     Announce(TopicOpened(topic)),
+                ]
+            case DecisionCommitted(decision=TopicAltered() as altered):
+                topic = self.by_id[altered.topic_id] = replace(
+                    self.by_id[altered.topic_id], retention=altered.retention
+                )
+                return [
+                    Note("topic altered", {"topic": topic.name, **topic.retention.own}),
+                    Announce(TopicRevised(topic)),
                 ]
             case DecisionCommitted(decision=TopicDeleted() as deleted):
                 topic = self.by_id.pop(deleted.topic_id)

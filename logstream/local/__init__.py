@@ -12,24 +12,23 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from logstream.local.places import LOOPBACK, MeetingPoint, Say, addresses_for, meeting_point
 from logstream.local.processes import Launch, LocalClusterError, check_alive, looks, spawn, wait_until_ready
+from logstream.local.stopping import end
 from logstream.settings import Settings
 from logstream.state import NodeFile, forget_cluster, known_nodes, live_nodes, log_path, remember_up, remembered_up
 
 UP_DEADLINE_S = 15.0
-DOWN_DEADLINE_S = 5.0
 
-__all__ = ["LOOPBACK", "Launch", "LocalClusterError", "down", "spawn", "up", "wait_until_ready"]
+__all__ = ["LOOPBACK", "Launch", "LocalClusterError", "down", "end", "spawn", "up", "wait_until_ready"]
 
 
 def up(settings: Settings, nodes: int | None, say: Say, first_port: int = 8001) -> list[NodeFile]:
@@ -78,15 +77,15 @@ def _say_what_runs(running: Sequence[NodeFile], say: Say) -> None:
 def _wait_until_members(
     home: Path, cluster: str, names: Sequence[str], started: Sequence[tuple[Launch, subprocess.Popen[bytes]]]
 ) -> None:
-    end = time.monotonic() + UP_DEADLINE_S
+    over = time.monotonic() + UP_DEADLINE_S
     for launch, child in started:
-        wait_until_ready(launch, child, max(0.0, end - time.monotonic()))
+        wait_until_ready(launch, child, max(0.0, over - time.monotonic()))
     from logstream.client import Admin
 
     addresses = [node.address for node in live_nodes(cluster, home) if node.name in names]
     missing = list(names)
     with Admin(bootstrap=addresses, cluster=cluster) as admin:
-        for _ in looks(max(0.0, end - time.monotonic())):
+        for _ in looks(max(0.0, over - time.monotonic())):
             for launch, child in started:
                 check_alive(launch, child)
             missing = _not_members(admin, names)
@@ -118,38 +117,9 @@ def _not_members(admin: Any, names: Sequence[str]) -> list[str]:
 def down(settings: Settings, say: Say) -> list[NodeFile]:
     """Stop all managed nodes of this folder and cluster, and forget them; returns those that ran."""
     home, cluster = settings.state_folder, settings.shared.cluster
-    stopped = _managed(home, cluster)
-    _signal(stopped, signal.SIGTERM)
-    for _ in looks(DOWN_DEADLINE_S):
-        if not _managed(home, cluster):
-            break
-    else:
-        stuck = _managed(home, cluster)
-        say(f"killed, because they did not stop within {DOWN_DEADLINE_S:g} s: {', '.join(node.name for node in stuck)}")
-        _signal(stuck, signal.SIGKILL)
-        _wait_until_gone(home, cluster)
+    stopped = end(home, cluster, lambda node: node.managed, say)
     forget_cluster(home, cluster)
     return stopped
-
-
-def _managed(home: Path, cluster: str) -> list[NodeFile]:
-    return [node for node in live_nodes(cluster, home) if node.managed]
-
-
-def _wait_until_gone(home: Path, cluster: str) -> None:
-    for _ in looks(DOWN_DEADLINE_S):
-        if not _managed(home, cluster):
-            return
-
-
-def _signal(nodes: Iterable[NodeFile], number: signal.Signals) -> None:
-    for node in nodes:
-        try:
-            os.kill(node.pid, number)
-        except ProcessLookupError:
-            continue
-        except PermissionError:
-            raise LocalClusterError(f"node {node.name} (pid {node.pid}) belongs to another user") from None
 
 
 @contextmanager

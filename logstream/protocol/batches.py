@@ -13,7 +13,7 @@ header and never a record; building and reading records is `records.py`, which o
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import google_crc32c
 
@@ -31,6 +31,10 @@ _BODY_HEADER = struct.Struct(">hiqqqhii")
 _PRODUCER = struct.Struct(">qhi")
 _PRODUCER_AT = 22  # of the producer id within the body
 _LENGTH_SKIPS = 12  # the batch length does not count base offset and itself
+
+Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
+CODECS: tuple[Compression, ...] = get_args(Compression)  # by the number that the attributes of a batch hold
+_CODEC_MASK = 0x07
 
 
 class Batch(NamedTuple):
@@ -56,6 +60,11 @@ class BatchHeader(NamedTuple):
     producer_epoch: int
     base_sequence: int
     records: int
+
+    @property
+    def codec(self) -> int:
+        """Number of the compression, which a broker does not undo; CODECS has those that there are."""
+        return self.attributes & _CODEC_MASK
 
 
 def header_of(body: bytes) -> BatchHeader:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from logstream.protocol.batches import Batch
 from logstream.protocol.errors import ErrorCode
 from logstream.protocol.identity import NO_EPOCH, Epoch, Member
+from logstream.protocol.retention import AS_CLUSTER, TopicRetention
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class TopicMetadata:
     starts: tuple[int, ...] = ()  # first offset held, by partition
     ends: tuple[int, ...] = ()  # offset after the last committed record, by partition
     text: str = ""  # with an error: the reason
+    retention: TopicRetention = AS_CLUSTER  # of its own
+    in_force: TopicRetention = AS_CLUSTER  # with the cluster's for what is not its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,16 @@ class CreateTopic:
 
     name: str
     partitions: int
+    retention: TopicRetention = AS_CLUSTER
+
+
+@dataclass(frozen=True, slots=True)
+class AlterTopic:
+    """Change what a topic keeps: the limits that are given, and those to be as the cluster says, by name."""
+
+    name: str
+    retention: TopicRetention
+    to_default: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +77,7 @@ class DeleteTopic:
 
 @dataclass(frozen=True, slots=True)
 class TopicResponse:
-    """Answer to CreateTopic and DeleteTopic."""
+    """Answer to CreateTopic, AlterTopic and DeleteTopic."""
 
     error: ErrorCode
     text: str = ""
@@ -141,6 +154,45 @@ class FetchResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class OffsetAt:
+    """One partition in ListOffsets, and a time, in ms since 1970 by the producers' clocks."""
+
+    topic: str
+    topic_id: int
+    partition: int
+    timestamp_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListOffsets:
+    """Where do these partitions reach these times? Any broker answers."""
+
+    partitions: tuple[OffsetAt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetFound:
+    """The first record that is not older lies in the batch that begins at this offset, or behind it."""
+
+    topic: str
+    partition: int
+    error: ErrorCode
+    text: str
+    offset: int  # of the first batch held that has such a record; without one, the end of what this broker holds
+
+
+@dataclass(frozen=True, slots=True)
+class ListOffsetsResponse:
+    """Answer to ListOffsets, in the order of the request; with an error none of it is answered."""
+
+    error: ErrorCode
+    text: str
+    partitions: tuple[OffsetFound, ...]
+    cluster_id: str = ""
+    lineage: Epoch = NO_EPOCH
+
+
+@dataclass(frozen=True, slots=True)
 class StatusRequest:
     """How are you?"""
 
@@ -181,12 +233,24 @@ class InvalidRequestResponse:
     text: str
 
 
-ClientRequest = Metadata | CreateTopic | DeleteTopic | Produce | Fetch | StatusRequest | ChangeLeader | ForceView
+ClientRequest = (
+    Metadata
+    | CreateTopic
+    | AlterTopic
+    | DeleteTopic
+    | Produce
+    | Fetch
+    | ListOffsets
+    | StatusRequest
+    | ChangeLeader
+    | ForceView
+)
 ClientResponse = (
     MetadataResponse
     | TopicResponse
     | ProduceResponse
     | FetchResponse
+    | ListOffsetsResponse
     | StatusResponse
     | AdminResponse
     | InvalidRequestResponse

@@ -13,7 +13,7 @@ What a hint means on the wire:
     int, str, bool, float      the same; unsigned numbers end at 2**63, floats are finite
     IntEnum, Literal           a protobuf enum; an unknown number is malformed
     X | None                   absent for None
-    Epoch                      absent for NO_EPOCH
+    Epoch, TopicRetention      absent for NO_EPOCH and for AS_CLUSTER
     tuple[X, ...]              repeated
     Batch, tuple[Entry, ...]   numbers here, bytes behind the envelope: raw.py
     another class              a protobuf message, and it must be there
@@ -43,10 +43,12 @@ from logstream.protocol.raw import (
     write_batch,
     write_entries,
 )
+from logstream.protocol.retention import AS_CLUSTER, TopicRetention
 
 Write = Callable[[Any, list[bytes]], Any]
 Read = Callable[[Any, RawReader], Any]
 
+_ABSENT: dict[type[Any], Any] = {Epoch: NO_EPOCH, TopicRetention: AS_CLUSTER}
 _UNSIGNED = {FieldDescriptor.TYPE_UINT64: COUNT_MAX, FieldDescriptor.TYPE_UINT32: PARTITION_MAX}
 
 
@@ -113,11 +115,26 @@ def _of_field(hint: Any, field: FieldDescriptor) -> Conversion:
         return _of_enum(dict(enumerate(get_args(hint), start=1)), field, is_text=True)
     if field.message_type is not None:
         return _of_message(hint, field)
+    if get_origin(hint) is UnionType:
+        return _of_optional(_of_field(get_args(hint)[0], field), field)
     if issubclass(hint, IntEnum):
         return _of_enum({int(member): member for member in hint}, field)
     if hint is float:
         return _of_float(field)
     return Conversion(None, _bounded_reader(field) if field.type in _UNSIGNED else _plain_reader(field))
+
+
+def _of_optional(inner: Conversion, field: FieldDescriptor) -> Conversion:
+    """A number or text that may be absent: protobuf takes None for that."""
+    name = field.name
+
+    def write(value: Any, raw: list[bytes]) -> Any:
+        return value if value is None or inner.write is None else inner.write(value, raw)
+
+    def read(wire: Any, raw: RawReader) -> Any:
+        return inner.read(wire, raw) if wire.HasField(name) else None
+
+    return Conversion(write, read)
 
 
 def _plain_reader(field: FieldDescriptor) -> Read:
@@ -178,8 +195,8 @@ def _of_message(hint: Any, field: FieldDescriptor) -> Conversion:
     is_optional = get_origin(hint) is UnionType
     kind = next(one for one in get_args(hint) if one is not NoneType) if is_optional else hint
     inner = _of_value(kind, field.message_type)
-    if kind is Epoch:
-        return _with_default(field, inner, NO_EPOCH)
+    if kind in _ABSENT:
+        return _with_default(field, inner, _ABSENT[kind])
     return _with_default(field, inner, None) if is_optional else _required(field, inner)
 
 

@@ -15,6 +15,7 @@ from enum import IntEnum
 from logstream.protocol.client_messages import *  # noqa: F403
 from logstream.protocol.client_messages import ClientRequest, ClientResponse
 from logstream.protocol.identity import NO_EPOCH, Digest, Epoch, Member, View
+from logstream.protocol.retention import AS_CLUSTER, TopicRetention
 
 
 class EntryKind(IntEnum):
@@ -24,6 +25,7 @@ class EntryKind(IntEnum):
     CREATE_TOPIC = 1
     DELETE_TOPIC = 2
     TRIM = 3
+    ALTER_TOPIC = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,16 @@ class TopicCreated:
 
     name: str
     partitions: int
+    retention: TopicRetention = AS_CLUSTER
+
+
+@dataclass(frozen=True, slots=True)
+class TopicAltered:
+    """Decision: this topic keeps so much from here on."""
+
+    topic_id: int
+    name: str
+    retention: TopicRetention  # all of its own limits, not the changed ones alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +85,7 @@ class Trimmed:
     start: int
 
 
-TopicDecision = TopicCreated | TopicDeleted
+TopicDecision = TopicCreated | TopicAltered | TopicDeleted
 Decision = TopicDecision | Trimmed
 
 
@@ -216,6 +228,7 @@ class TopicRow:
     topic_id: int
     name: str
     partitions: int
+    retention: TopicRetention = AS_CLUSTER
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,26 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
-from logstream.protocol.batches import FRONT_SIZE, MAGIC, NO_PRODUCER, Batch, check
+from logstream.protocol.batches import CODECS, FRONT_SIZE, MAGIC, NO_PRODUCER, Batch, Compression, check
 from logstream.protocol.errors import RemoteProtocolError
 
-Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 Headers = Sequence[tuple[str, bytes]]
 
 TIMESTAMP_MAX = 2**63 - 1  # ms since 1970
 BATCH_MAX = 256 * 1024  # bytes: what still travels by multicast (R16)
 
-_CODECS: dict[Compression, int] = {
-    "none": DefaultRecordBatch.CODEC_NONE,
-    "gzip": DefaultRecordBatch.CODEC_GZIP,
-    "snappy": DefaultRecordBatch.CODEC_SNAPPY,
-    "lz4": DefaultRecordBatch.CODEC_LZ4,
-    "zstd": DefaultRecordBatch.CODEC_ZSTD,
-}
 _fields_of = attrgetter("offset", "timestamp", "key", "value", "headers")
 _new = tuple.__new__
 
@@ -46,12 +38,23 @@ class Record(NamedTuple):
     headers: Headers
 
 
+def codec_number(compression: str) -> int:
+    """How a batch says that it is compressed so. Raises ValueError for what no batch can be."""
+    if compression not in CODECS:
+        raise ValueError(f"there is no compression {compression!r}, there are {', '.join(CODECS)}")
+    return CODECS.index(compression)
+
+
 class RecordBuilder:
-    """Collects records for one batch of at most `batch_max` bytes before compression."""
+    """Collects records for one batch of at most `batch_max` bytes before compression.
+
+    Raises ValueError for a compression that there is not.
+    """
 
     def __init__(self, compression: Compression = "none", batch_max: int = BATCH_MAX) -> None:
         self.records = 0
-        self._builder = DefaultRecordBatchBuilder(MAGIC, _CODECS[compression], 0, NO_PRODUCER, -1, -1, batch_max)
+        codec = codec_number(compression)
+        self._builder = DefaultRecordBatchBuilder(MAGIC, codec, 0, NO_PRODUCER, -1, -1, batch_max)
 
     @property
     def size(self) -> int:

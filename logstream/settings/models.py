@@ -114,7 +114,7 @@ class NodeSettings(_Section):
 
     name: Name | Literal[""] = ""  # "": derived from the address
     address: Address = ""  # "": the primary interface, port 8001
-    interface: str = ""  # "": the one that has the address
+    interface: str = ""  # "": the one that has the address, or the primary one (transport/choice.py)
     multicast_group: Group = "239.0.0.1"
     multicast_port: Port = 9999
     broadcast_port: Port = 8888
@@ -147,6 +147,12 @@ class Settings(BaseModel):
     def origin(self, section: str, key: str) -> str:
         """In words, where the value of this key came from."""
         return self.origins.get(f"{section}.{key}", "default")
+
+    def strength(self, section: str, key: str) -> int:
+        """Who wins where two keys exclude each other: 3 an option, 2 the environment, 1 a file, 0 a default."""
+        origin = self.origin(section, key)
+        by_origin = {"option": 3, "environment": 2, "default": 0}
+        return by_origin.get(origin.partition(" ")[0], 1)
 
 
 SECTIONS: dict[str, type[_Section]] = {"cluster": SharedSettings, "node": NodeSettings, "client": ClientSettings}

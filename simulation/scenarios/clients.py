@@ -1,6 +1,7 @@
 """What clients do. Values are words; the topic is t unless said otherwise.
 
 topic u 3              create a topic with so many partitions
+alter t retention_records 2   change what a topic keeps (`default`: as the cluster says); wait for the answer
 produce a b c          p sends these as one batch; wait until they are acknowledged, and all know that
 send a b c             the same without waiting
 ... by q, ... to u, ... via n1       another producer, another topic, the only broker that it knows at first
@@ -13,8 +14,11 @@ follow                 a consumer reads along from now on; it is judged in the e
 
 from __future__ import annotations
 
+from typing import Any
+
 from logstream.core.consumer import ConsumerSettings
-from logstream.protocol.messages import CreateTopic
+from logstream.protocol.messages import AlterTopic, ClientRequest, CreateTopic, TopicResponse
+from logstream.protocol.retention import DEFAULT, TopicRetention
 from simulation.clients import PretendProducer
 from simulation.scenarios.scenario import Command, Scenario
 from simulation.scenarios.watch import WatchedConsumer, WatchedProducer
@@ -22,7 +26,7 @@ from simulation.scenarios.watch import WatchedConsumer, WatchedProducer
 TOPIC = "t"
 READ_S = 5.0
 SPREAD_S = 0.3  # until all members know what is committed
-CREATE_S = 0.5
+ANSWER_S = 0.5
 OPTIONS = ("by", "to", "via")
 
 
@@ -38,13 +42,28 @@ def _options(words: list[str]) -> tuple[list[str], dict[str, str]]:
 
 def _topic(scenario: Scenario, words: list[str]) -> list[str]:
     name, partitions = words
-    answers: list[object] = []
+    _ask_leader(scenario, CreateTopic(name, int(partitions)))
+    return []
+
+
+def _alter(scenario: Scenario, words: list[str]) -> list[str]:
+    name, limit, value = words
+    to_default = (limit,) if value == DEFAULT else ()
+    given: dict[str, Any] = {} if to_default else {limit: int(value)}
+    answers = _ask_leader(scenario, AlterTopic(name, TopicRetention(**given), to_default))
+    said = answers[0].error.name.lower().replace("_", " ") if answers else "waiting"
+    return ["altered" if said == "none" else said]
+
+
+def _ask_leader(scenario: Scenario, request: ClientRequest) -> list[TopicResponse]:
+    """What the leader has answered after a while."""
+    answers: list[Any] = []
     address = scenario.cluster.address(scenario.cluster.leader())
     connection = scenario.cluster.network.connect(address, lambda _, answer: answers.append(answer))
     assert connection is not None, "the leader listens"
-    connection.ask(1, CreateTopic(name, int(partitions)))
-    scenario.wait(lambda: bool(answers), CREATE_S)
-    return []
+    connection.ask(1, request)
+    scenario.wait(lambda: bool(answers), ANSWER_S)
+    return answers
 
 
 def _send(scenario: Scenario, words: list[str]) -> list[str]:
@@ -135,6 +154,7 @@ def _consumer(scenario: Scenario, topic: str, via: str | None, follow: bool) -> 
 
 COMMANDS: dict[str, Command] = {
     "topic": _topic,
+    "alter": _alter,
     "produce": _produce,
     "send": _send,
     "answers": _answers,

@@ -5,6 +5,7 @@ logs                the log of each: batches in order, `|` behind what it knows 
 logs n1 n2          of these
 views               of each, what it remembers: the newest installed view, and those attempted since
 same                after a second of calm: do all that run hold the same log, committed alike?
+limits t            the limits that a topic has for itself, as each knows it, committed or not
 count               views installed and elections won since the last count
 quarantined         entries of each node that no union could append
 """
@@ -15,7 +16,7 @@ from logstream.core.replica.replica import Replica
 from logstream.protocol import codec
 from logstream.protocol.batches import Batch, is_trimmed
 from logstream.protocol.identity import View
-from logstream.protocol.messages import Entry, EntryKind, TopicCreated, TopicDeleted, Trimmed
+from logstream.protocol.messages import Entry, EntryKind, TopicAltered, TopicCreated, TopicDeleted, Trimmed
 from logstream.protocol.records import read
 from simulation.scenarios.scenario import Command, Scenario
 
@@ -55,6 +56,8 @@ def _entry(entry: Entry, committed: bool) -> list[str]:
     match codec.decode_decision(entry.body):
         case TopicCreated(name=name):
             return [f"({name})"]
+        case TopicAltered(name=name):
+            return [f"(alter {name})"]
         case TopicDeleted(name=name):
             return [f"(no {name})"]
         case Trimmed(start=start):
@@ -83,6 +86,17 @@ def _same(scenario: Scenario, names: list[str]) -> list[str]:
     return ["they differ", *(f"{name}: {log}" for name, log in logs.items())]
 
 
+def _limits(scenario: Scenario, words: list[str]) -> list[str]:
+    (topic,) = words
+    return [f"{name}: {_limits_of(scenario.cluster.replica(name), topic)}" for name in scenario.cluster.running]
+
+
+def _limits_of(replica: Replica, topic: str) -> str:
+    history = replica.history
+    own = history.retention_of(history.topics.get(topic, 0)).own
+    return ", ".join(f"{name} {value:g}" for name, value in own.items()) or "none"
+
+
 def _count(scenario: Scenario, names: list[str]) -> list[str]:
     story = scenario.story
     views, elections, story.views, story.elections = story.views, story.elections, 0, 0
@@ -98,6 +112,7 @@ COMMANDS: dict[str, Command] = {
     "logs": _logs,
     "views": _views,
     "same": _same,
+    "limits": _limits,
     "count": _count,
     "quarantined": _quarantined,
 }

@@ -13,8 +13,9 @@ from actors.topic_log import TopicLog
 from actors.wiring import TopicUnwired, TopicWired
 from logstream.core.gateway.vocabulary import StatusAsked, StatusReady
 from logstream.core.replica.vocabulary import IdentityDropped, LearnFrom, ViewInstalled
-from logstream.core.topics import Topic, TopicClosed, TopicOpened
+from logstream.core.topics import Topic, TopicClosed, TopicOpened, TopicRevised
 from logstream.core.view_vocabulary import LeaveCluster, Left
+from logstream.protocol.retention import TopicRetention
 from logstream.runtime import NodeActor, Report
 from tests.actors.conftest import Ear, World
 from tests.actors.pretend_mesh import ME, N2, N3, PretendMesh, view_of
@@ -89,6 +90,16 @@ def test_the_logs_of_a_deleted_topic_stop_after_their_users_have_let_go(
     world.settle()
     assert topic_logs(world) == [f"topic_log/{kept.topic_id}/0"]
     assert node.book[-2:] == [(Seat.REPLICA, TopicUnwired(topic)), (Seat.CLIENT_GATEWAY, TopicUnwired(topic))]
+
+
+def test_who_answers_clients_hears_that_a_topic_was_altered_after_it_has_heard_of_the_topic(
+    world: World, node: PretendMesh, caretaker: Any
+) -> None:
+    caretaker.tell(TopicOpened(Topic(7, "logs", 1)))
+    caretaker.tell(revised := TopicRevised(Topic(7, "logs", 1, TopicRetention(0))))
+    world.settle()
+    told = [message for seat, message in node.book if seat is Seat.CLIENT_GATEWAY]
+    assert isinstance(told[0], TopicWired) and told[1:] == [revised]
 
 
 # --- rounds of reports ---

@@ -17,6 +17,7 @@ from logstream.protocol.errors import ErrorCode
 from logstream.protocol.identity import NO_EPOCH, Epoch, Member
 from logstream.protocol.messages import (
     AdminResponse,
+    AlterTopic,
     ChangeLeader,
     ClientRequest,
     ClientResponse,
@@ -27,8 +28,12 @@ from logstream.protocol.messages import (
     FetchFrom,
     FetchResponse,
     ForceView,
+    ListOffsets,
+    ListOffsetsResponse,
     Metadata,
     MetadataResponse,
+    OffsetAt,
+    OffsetFound,
     Produce,
     ProduceResponse,
     StatusRequest,
@@ -36,8 +41,10 @@ from logstream.protocol.messages import (
     TopicMetadata,
     TopicResponse,
 )
+from logstream.protocol.retention import AS_CLUSTER, TopicRetention
 
 REMEMBERED = 5
+CLUSTER_RETENTION = TopicRetention(256 << 20, 0, 0.0)
 
 
 @dataclass
@@ -65,6 +72,7 @@ class ModelTopic:
 
     topic_id: int
     partitions: list[PartitionLog]
+    retention: TopicRetention = AS_CLUSTER
 
 
 class ClusterModel:
@@ -104,10 +112,17 @@ class ClusterModel:
             case Fetch():
                 parts = tuple(self._fetch(address, wanted) for wanted in message.partitions)
                 return FetchResponse(parts, address not in self.leaderless, self.cluster_id, self.lineage)
-            case CreateTopic(name, partitions):
+            case CreateTopic(name, partitions, retention):
                 if name in self.topics:
                     return TopicResponse(ErrorCode.TOPIC_EXISTS)
-                return TopicResponse(ErrorCode.NONE, "", self.make(name, partitions).topic_id)
+                made = self.make(name, partitions)
+                made.retention = retention
+                return TopicResponse(ErrorCode.NONE, "", made.topic_id)
+            case AlterTopic():
+                return self._alter(message)
+            case ListOffsets(partitions):
+                places = tuple(self._locate(wanted) for wanted in partitions)
+                return ListOffsetsResponse(ErrorCode.NONE, "", places, self.cluster_id, self.lineage)
             case DeleteTopic(name):
                 gone = self.topics.pop(name, None)
                 return TopicResponse(ErrorCode.UNKNOWN_TOPIC if gone is None else ErrorCode.NONE)
@@ -154,6 +169,8 @@ class ClusterModel:
             tuple(log.assigned for log in logs),
             tuple(log.start for log in logs),
             tuple(log.end for log in logs),
+            retention=topic.retention,
+            in_force=topic.retention.over(CLUSTER_RETENTION),
         )
 
     def _says(self, error: ErrorCode, text: str = "", offset: int = -1, address: str = "") -> ProduceResponse:
@@ -192,6 +209,24 @@ class ClusterModel:
         log.batches.append(Batch(make_front(offset, 1, batch.body, crc_in(batch.front)), batch.body))
         log.end += records
         return offset
+
+    def _alter(self, asked: AlterTopic) -> TopicResponse:
+        topic = self.topics.get(asked.name)
+        if topic is None:
+            return TopicResponse(ErrorCode.UNKNOWN_TOPIC)
+        if not asked.retention.own and not asked.to_default:
+            return TopicResponse(ErrorCode.INVALID_REQUEST, "nothing is to be altered")
+        topic.retention = topic.retention.changed(asked.retention, asked.to_default)
+        return TopicResponse(ErrorCode.NONE, "", topic.topic_id)
+
+    def _locate(self, wanted: OffsetAt) -> OffsetFound:
+        topic = self.topics.get(wanted.topic)
+        if topic is None or topic.topic_id != wanted.topic_id:
+            return OffsetFound(wanted.topic, wanted.partition, ErrorCode.UNKNOWN_TOPIC, "", 0)
+        log = topic.partitions[wanted.partition]
+        late = (batch for batch in log.batches if header_of(batch.body).max_timestamp >= wanted.timestamp_ms)
+        offset = next((base_offset_in(batch.front) for batch in late), log.end)
+        return OffsetFound(wanted.topic, wanted.partition, ErrorCode.NONE, "", offset)
 
     def _fetch(self, address: str, wanted: FetchFrom) -> Fetched:
         topic = self.topics.get(wanted.topic)

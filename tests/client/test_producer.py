@@ -11,9 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from loguru import logger
 
 from logstream import (
     DataLost,
+    Handle,
     InvalidRequest,
     LogStreamError,
     NoClusterFound,
@@ -22,6 +24,7 @@ from logstream import (
     RequestTimedOut,
     UnknownTopic,
 )
+from logstream.core.producer import ProducerCore
 from logstream.protocol.errors import ErrorCode
 from logstream.protocol.identity import Epoch
 from logstream.protocol.messages import ClientRequest, ClientResponse, Produce, ProduceResponse
@@ -101,6 +104,9 @@ def test_a_bulk_with_a_record_over_the_limit_names_it_and_sends_the_others(broke
         bulk.result(5)
     producer.close()
     assert (bulk.first_unacknowledged, bulk.acknowledged) == (1, 2)
+    assert [(given_up.first, given_up.records, type(given_up.error)) for given_up in bulk.given_up] == [
+        (1, 1, RecordTooLarge)
+    ]
     assert values(brokers, "t") == [b"a", b"b"]
 
 
@@ -308,6 +314,58 @@ def test_a_child_process_after_a_fork_is_refused(brokers: FakeBrokers) -> None:
     )
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=20)
     assert values(brokers, "t") == [b"parent", b"parent again"]
+
+
+def test_callbacks_hear_of_deliveries_and_failures(brokers: FakeBrokers) -> None:
+    heard: list[tuple[int, str]] = []
+
+    def delivered(handle: Handle) -> None:
+        heard.append((handle.offset, type(handle.exception()).__name__))
+
+    with Producer(brokers.addresses) as producer:
+        producer.send("t", b"a", on_delivery=delivered).result(5)
+        producer.send("t", b"b", partition=7).add_done_callback(delivered)
+        producer.flush(5)
+        bulk = producer.send_many("t", [b"c", b"d"], on_delivery=lambda handle: heard.append((handle.total, "")))
+        bulk.result(5)
+        producer.flush(5)
+    assert heard == [(0, "NoneType"), (-1, "InvalidRequest"), (2, "")]
+
+
+def test_a_callback_that_raises_is_said_on_the_log_and_harms_nobody(
+    brokers: FakeBrokers,
+) -> None:
+    said: list[str] = []
+    sink = logger.add(lambda message: said.append(str(message)))
+    try:
+        with Producer(brokers.addresses) as producer:
+            producer.send("t", b"a").add_done_callback(lambda handle: 1 / 0)
+            assert producer.send("t", b"b").result(5) == 1
+    finally:
+        logger.remove(sink)
+    assert "a callback of a handle raised an exception" in said[0]
+
+
+def test_a_failed_handle_has_its_error_and_the_program_has_been_told(brokers: FakeBrokers) -> None:
+    brokers.model.create = False
+    with Producer(brokers.addresses) as producer:
+        assert isinstance(producer.send("nowhere", b"a").exception(5), UnknownTopic)
+
+
+def test_after_a_fault_of_ours_every_handle_has_an_error_and_nothing_is_taken_any_more(
+    brokers: FakeBrokers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(core: ProducerCore, event: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(ProducerCore, "handle", fault)
+    producer = Producer(brokers.addresses)
+    handle = producer.send("t", b"a")
+    with pytest.raises(LogStreamError, match="a bug"):
+        handle.result(5)
+    with pytest.raises(LogStreamError, match="a bug"):
+        producer.send_many("t", [b"b"])
+    producer.close()
 
 
 def test_importing_the_library_loads_no_codec_and_no_client() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+
+from logstream.state import NodeFile
 
 PROGRAM = Path(__file__).parents[2] / "logstream_cli.py"
 
@@ -38,8 +42,8 @@ USAGE = {
     "producer": "missing argument 'TOPIC', see logstream producer --help",
     "up --nodes many": "invalid value for '--nodes'",
     "up --nodes 0": "invalid value for '--nodes'",
-    "consumer t --from yesterday": "--from yesterday: write start, end or an offset",
-    "consumer t --from -1": "--from -1: write start, end or an offset",
+    "consumer t --from yesterday": "--from yesterday: write start, end, an offset",
+    "consumer t --from -1": "--from -1: write start, end, an offset",
     "consumer t --json --raw": "--json and --raw exclude each other, choose one",
     "start --address 1.2.3": "option --address: address = '1.2.3': an address is IP:PORT",
     "start --address 203.0.113.7:8001": "option --address: address 203.0.113.7 is not on this machine: it has",
@@ -49,6 +53,15 @@ USAGE = {
     "election": "missing argument 'NAME', see logstream election --help",
     "force-view": "force-view may lose acknowledged records, repeat it with --accept-data-loss if that is accepted",
     "force-view --accept-data-loss": "force-view asks before it acts and there is no terminal to ask, add --yes",
+    "stop": "stop wants one of NAME and --all",
+    "stop n1 --all": "stop wants one of NAME and --all",
+    "logs": "missing argument 'NAME', see logstream logs --help",
+    "config check --config /nowhere.ini": "/nowhere.ini: cannot read the settings file: No such file or directory",
+    "config show --config /nowhere.ini": "/nowhere.ini: cannot read the settings file: No such file or directory",
+    "producer t --message a file": "--message is what is sent: leave out --whole and FILE",
+    "producer t --rate 1 --interval 1": "--rate and --interval say the same in two ways, choose one",
+    "producer t --rate 0": "invalid value for '--rate'",
+    "producer t --resume 0": "invalid value for '--resume'",
     "producer t --timeout -1": "option --timeout-s: timeout_s = '-1.0': input should be greater than 0",
 }
 
@@ -103,6 +116,46 @@ def test_without_a_command_the_commands_are_listed(home: Path) -> None:
 def test_down_with_nothing_to_stop_is_no_error(home: Path) -> None:
     done = run(home, "down")
     assert (done.returncode, done.stdout) == (0, "no managed node of cluster logstream runs here\n")
+
+
+def test_nothing_runs_is_no_error(home: Path) -> None:
+    listed, stopped = run(home, "list"), run(home, "stop", "--all")
+    assert (listed.returncode, listed.stdout) == (0, "")
+    assert listed.stderr == f"logstream: no node runs here (looked in {home})\n"
+    assert (stopped.returncode, stopped.stdout) == (0, "no managed node of cluster logstream runs here\n")
+    assert run(home, "stop", "n1").stderr == (
+        f"logstream: no node n1 of cluster logstream runs here: none does (looked in {home})\n"
+    )
+    log = home / "logstream/logs/n1.log"
+    assert run(home, "logs", "n1").stderr == (
+        f"logstream: {log}: there is no log of node n1: only nodes that run in the background have one\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("logstream st", {"start", "status", "stop"}),
+        ("logstream topics d", {"describe", "delete"}),
+        ("logstream producer t --re", {"--resume"}),
+        ("logstream logs n", {"n1", "n2"}),
+        ("logstream stop n2", {"n2"}),
+    ],
+)
+def test_the_shell_completes_commands_options_and_nodes(home: Path, typed: str, offered: set[str]) -> None:
+    for name in ("n1", "n2", "other"):
+        node = NodeFile(name, "logstream", 1, 1.0, "127.0.0.1:8001")
+        (home / "logstream").mkdir(parents=True, exist_ok=True)
+        (home / "logstream" / f"{name}.node").write_text(json.dumps(asdict(node)))
+    asked = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1), "_LOGSTREAM_COMPLETE": "complete_bash"}
+    done = run(home, **asked)
+    assert (done.returncode, set(done.stdout.split()), done.stderr) == (0, offered, "")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_completion_script_of_a_shell_is_shown(home: Path, shell: str) -> None:
+    done = run(home, "--show-completion", shell, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+    assert done.returncode == 0 and f"_LOGSTREAM_COMPLETE=complete_{shell}" in done.stdout
 
 
 def test_version_says_all_three_versions(home: Path) -> None:

@@ -21,6 +21,7 @@ from loguru import logger
 from logstream.console.failure import Failure
 from logstream.console.hosting import host
 from logstream.settings import load
+from transport.service_manager import tell_service_manager
 
 class Node:
     def __init__(self, settings, loop):
@@ -45,7 +46,7 @@ class Node:
 behaviour, home = sys.argv[1:]
 flags = {("node", "name"): "x", ("node", "address"): "127.0.0.1:8001", ("node", "log_file"): home + "/log"}
 try:
-    sys.exit(host(load(flags, environment={"LOGSTREAM_HOME": home}), Node, managed=False))
+    sys.exit(host(load(flags, environment={"LOGSTREAM_HOME": home}), Node, managed=False, tell=tell_service_manager))
 except Failure as failure:
     sys.exit(f"logstream: {failure}")
 """

@@ -94,6 +94,16 @@ def test_the_home_folder_is_the_variable_or_the_users_state_folder() -> None:
     assert state.home_folder({}).name == "logstream"
 
 
+def test_a_user_without_a_home_and_without_an_account_lives_in_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(_uid: int) -> None:
+        raise KeyError
+
+    for name in ("HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    assert state.home_folder({}) == Path("/.local/state/logstream")
+
+
 def test_a_view_is_remembered_until_it_is_forgotten(tmp_path: Path) -> None:
     assert state.remembered_size(tmp_path, "lab", "n1") == 0
     state.remember_view(tmp_path, "lab", "n1", 3)

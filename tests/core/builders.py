@@ -27,10 +27,17 @@ def view(n: int, *members: Member, leader: Member | None = None, base: int = 0, 
 
 
 def batch(
-    records: int = 1, producer: int = NO_PRODUCER, sequence: int = 0, producer_epoch: int = 0, payload: bytes = b"x"
+    records: int = 1,
+    producer: int = NO_PRODUCER,
+    sequence: int = 0,
+    producer_epoch: int = 0,
+    payload: bytes = b"x",
+    newest_ms: int = 0,
+    attributes: int = 0,
 ) -> Batch:
     """A record batch as brokers see it: a true header and a CRC that fits; the records are any bytes."""
-    body = _BODY_HEADER.pack(0, records - 1, 0, 0, producer, producer_epoch, sequence, records) + payload
+    times = (min(newest_ms, 0), newest_ms)
+    body = _BODY_HEADER.pack(attributes, records - 1, *times, producer, producer_epoch, sequence, records) + payload
     return Batch(make_front(0, 0, body, crc_of(body)), body)
 
 

@@ -148,8 +148,22 @@ def test_where_to_begin_is_the_leaders_word() -> None:
     assert talk.fetches == [("a:1", [(0, 4)])]
 
 
-def test_a_topic_that_does_not_exist_is_an_error() -> None:
-    assert broken(Talk().answer(metadata(error=ErrorCode.UNKNOWN_TOPIC))) == [UnknownTopic]
+def test_a_topic_that_does_not_exist_is_an_error_once_no_overtaken_leader_can_say_so_any_more() -> None:
+    """A leader that wakes from a pause may not have heard of the view that made the topic."""
+    talk = Talk()
+    assert broken(talk.answer(metadata(error=ErrorCode.UNKNOWN_TOPIC))) == []
+    talk.due(MetadataDue(), 2.9)
+    assert broken(talk.answer(metadata(error=ErrorCode.UNKNOWN_TOPIC))) == []
+    talk.due(MetadataDue(), 3.0)
+    assert broken(talk.answer(metadata(error=ErrorCode.UNKNOWN_TOPIC))) == [UnknownTopic]
+
+
+def test_a_topic_that_another_leader_knows_is_read(talk: Talk) -> None:
+    talk.answer(fetched(error=ErrorCode.UNKNOWN_TOPIC))
+    assert broken(talk.answer(metadata(error=ErrorCode.UNKNOWN_TOPIC))) == []
+    talk.due(MetadataDue(), 1.0)
+    assert broken(talk.answer(metadata(A, ends=(3,), leader=A))) == []
+    assert talk.fetches[-1] == ("a:1", [(0, 0)])
 
 
 def test_a_topic_that_does_not_exist_is_waited_for_on_request() -> None:

@@ -17,7 +17,7 @@ from logstream.core.ring import Ring
 from logstream.core.stream_assigner import RingChanged
 from logstream.core.topic_log import CancelRead, Read, ReadDone
 from logstream.core.topics import Topic, TopicClosed, TopicOpened
-from logstream.protocol.batches import Batch
+from logstream.protocol.batches import CODECS, Batch
 from logstream.protocol.errors import ErrorCode, RemoteProtocolError
 from logstream.protocol.identity import Member
 from logstream.protocol.messages import (
@@ -205,6 +205,19 @@ def test_a_record_over_the_limit_is_refused_by_the_name_of_the_setting(leader: B
     assert isinstance(reply.message, ProduceResponse)
     assert reply.message.error is ErrorCode.RECORD_TOO_LARGE
     assert "record_max" in reply.message.text
+
+
+@pytest.mark.parametrize("codec", range(8))
+def test_a_batch_that_nobody_could_decompress_is_refused_with_the_compressions_that_there_are(
+    leader: Broker, codec: int
+) -> None:
+    effects = leader.asked(produce(batch(attributes=codec)))
+    if codec < len(CODECS):
+        assert len(announced(effects, Propose)) == 1
+        return
+    [reply] = replies(effects)
+    assert isinstance(reply.message, ProduceResponse) and reply.message.error is ErrorCode.INVALID_REQUEST
+    assert f"compression {codec}" in reply.message.text and "4 zstd" in reply.message.text
 
 
 def test_a_partition_that_does_not_exist_is_refused(leader: Broker) -> None:

@@ -9,13 +9,15 @@ from hypothesis import strategies as st
 from logstream.core.replica.history import History
 from logstream.protocol.batches import Batch, header_of
 from logstream.protocol.errors import LocalProtocolError, RemoteProtocolError
-from logstream.protocol.messages import Entry, EntryKind, TopicCreated, TopicDeleted
+from logstream.protocol.messages import Entry, EntryKind, TopicAltered, TopicCreated, TopicDeleted
+from logstream.protocol.retention import TopicRetention
 from tests.core.builders import A, B, append, batch, entries_of, epoch, following, history_of
 
 STEP = st.one_of(
     st.tuples(st.just("batch"), st.integers(-1, 2), st.integers(1, 5)),
     st.tuples(st.just("create"), st.integers(0, 2), st.just(0)),
     st.tuples(st.just("delete"), st.integers(0, 2), st.just(0)),
+    st.tuples(st.just("alter"), st.integers(0, 2), st.integers(0, 3)),
     st.tuples(st.just("commit"), st.integers(0, 30), st.just(0)),
     st.tuples(st.just("truncate"), st.integers(0, 30), st.just(0)),
     st.tuples(st.just("fork"), st.integers(0, 30), st.just(0)),
@@ -50,6 +52,10 @@ class Model:
         elif what == "delete" and f"t{number}" in history.topics:
             name = f"t{number}"
             history.sequence_decision(epoch(self.view), TopicDeleted(history.topics[name], name))
+        elif what == "alter" and f"t{number}" in history.topics:
+            name = f"t{number}"
+            altered = TopicAltered(history.topics[name], name, TopicRetention(retention_records=count or None))
+            history.sequence_decision(epoch(self.view), altered)
         elif what == "commit":
             history.commit_to(number)
         elif what == "truncate" and history.commit <= number <= history.end:

@@ -22,6 +22,7 @@ from logstream.protocol.errors import (
     ErrorCode,
     InvalidTopic,
     LogStreamError,
+    NotSent,
     OtherCluster,
     OutcomeUnknown,
     RecordTooLarge,
@@ -296,7 +297,7 @@ def test_a_record_that_was_never_sent_times_out_saying_so() -> None:
     talk.submit(record(b"0"))
     talk.hear(Lost("a:1", (1,), "connection refused", 0.0))
     effects = talk.due(CheckDue(), 60.0)
-    assert failures(effects) == [([b"0"], RequestTimedOut)]
+    assert failures(effects) == [([b"0"], NotSent)]
     assert "not sent" in str(effects[0].error) and "connection refused" in str(effects[0].error)  # type: ignore[attr-defined]
 
 
@@ -388,10 +389,12 @@ def test_a_topic_that_was_made_again_gets_the_unanswered_anew(talk: Talk) -> Non
     assert {request.message.topic_id for request in again} == {8}  # type: ignore[union-attr]
 
 
-def test_what_is_abandoned_fails_whether_it_was_sent_or_not(talk: Talk) -> None:
+def test_what_is_abandoned_fails_and_says_whether_it_was_sent(talk: Talk) -> None:
     talk.submit(record(b"1"), record(b"2", topic="unknown"))
     failed = failures(talk.core.abandon([record(b"3")], "closed"))
-    assert sorted(str(tickets) for tickets, _ in failed) == ["[b'0']", "[b'1']", "[b'2']", "[b'3']"]
+    sent, *others = sorted(failed, key=lambda failure: str(failure[0]))
+    assert sent == ([b"0"], RequestTimedOut)
+    assert others == [([b"1"], NotSent), ([b"2"], NotSent), ([b"3"], NotSent)]
     assert not talk.core.is_waiting
 
 

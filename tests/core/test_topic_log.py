@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from logstream.core.effects import Announce, Effect
 from logstream.core.replica.vocabulary import Committed, DecisionCommitted, PartitionTrimmed
-from logstream.core.topic_log import CancelRead, Read, ReadDone, TopicLog
+from logstream.core.topic_log import CancelRead, Locate, Located, Read, ReadDone, TopicLog
 from logstream.core.topics import Topic, TopicClosed, TopicOpened, Topics, fault_in_name
 from logstream.protocol.batches import base_offset_in, header_of
 from logstream.protocol.errors import LocalProtocolError
@@ -174,3 +174,40 @@ def test_a_good_name_has_no_fault(name: str) -> None:
 @pytest.mark.parametrize("name", ["", ".", "..", "a b", "a/b", "x" * 250, "a\n"])
 def test_a_bad_name_says_why(name: str) -> None:
     assert fault_in_name(name)
+
+
+# --- times ---
+
+
+def stamped(*newest_ms: int) -> TopicLog:
+    """A partition of batches of two records each, the newest of which have these time stamps."""
+    history = history_of(1)
+    for newest in newest_ms:
+        append(history, epoch(1), batch(2, newest_ms=newest))
+    log = TopicLog(1, 0)
+    log.handle(Committed(1, 0, entries_of(history, 2)))
+    return log
+
+
+def located(log: TopicLog, timestamp_ms: int) -> int:
+    [found] = announced(log.handle(Locate((1, 0), 1, 0, timestamp_ms)), Located)
+    assert isinstance(found, Located) and found.read == (1, 0)
+    return found.offset
+
+
+def test_a_time_is_found_in_the_first_batch_that_has_a_record_of_it_or_a_later_one() -> None:
+    log = stamped(100, 300, 200, 400)
+    assert [located(log, at) for at in (0, 100, 101, 300, 301, 400)] == [0, 0, 2, 2, 6, 6]
+
+
+def test_a_time_that_nobody_has_reached_yet_is_at_the_end() -> None:
+    assert located(stamped(100, 200), 201) == 4
+    assert located(TopicLog(1, 0), 0) == 0
+
+
+def test_what_is_trimmed_is_not_found_by_its_time() -> None:
+    log = stamped(900, 300, 400)
+    log.handle(PartitionTrimmed(1, 0, 2))
+    assert [located(log, at) for at in (0, 300, 301, 401, 900)] == [2, 2, 4, 6, 6]
+    log.handle(PartitionTrimmed(1, 0, 9))
+    assert located(log, 0) == 9

@@ -27,7 +27,7 @@ RUN = {"sh", "python"}  # by tests/processes/test_documentation.py
 SHOWN = {"text"}
 TOP = ("logstream", "actors", "transport", "simulation", "tests", "conf", "docs", "deploy", "benchmarks")
 
-every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
 def quoted(page: Path) -> list[str]:
@@ -62,6 +62,22 @@ def test_every_setting_that_a_page_names_exists(page: Path) -> None:
     timed = [word for word in quoted(page) if re.fullmatch(r"[a-z_]+_(s|max|nodes|port)", word)]
     keys |= set(re.findall(r"^\| `(\w+)` \|", PAGE_OF_STATUS, re.MULTILINE))
     assert [key for key in assigned + timed if key not in keys] == []
+
+
+@every_page
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)\s]*)?\)", FENCE.sub("", page.read_text()))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_index_has_every_page_once() -> None:
+    listed = re.findall(r"\]\((\S+\.md)\)", (ROOT / "docs/README.md").read_text())
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert sorted(listed) == sorted(pages | {"../CHANGELOG.md"})
+
+
+def test_the_readme_can_be_read_in_five_minutes() -> None:
+    assert len((ROOT / "README.md").read_text().split()) <= 1000
 
 
 def test_the_picture_of_the_mesh_has_every_actor() -> None:

@@ -18,6 +18,7 @@ ORDER = (
     "logstream.console",
     "logstream.local",
     "logstream.settings",
+    "logstream.aio",
     "logstream.client",
     "logstream.state",
     "logstream.runtime",

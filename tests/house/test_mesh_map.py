@@ -19,7 +19,13 @@ from logstream.protocol import messages as wire
 from tests.house.source_tree import Function, Module, functions, program
 
 # What concerns a single topic partition is told to that partition's log and is not on the map.
-BY_PARTITION = {vocabulary.Committed, vocabulary.PartitionTrimmed, topic_log.Read, topic_log.CancelRead}
+BY_PARTITION = {
+    vocabulary.Committed,
+    vocabulary.PartitionTrimmed,
+    topic_log.Read,
+    topic_log.CancelRead,
+    topic_log.Locate,
+}
 SEATS: dict[Seat, tuple[str, ...]] = {
     Seat.CARETAKER: ("actors.caretaker",),
     Seat.REPLICA: ("logstream.core.replica",),

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import configparser
 import itertools
+import re
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from logstream.settings import Settings, SettingsError, SharedSettings, load
 from logstream.settings.models import SECTIONS
-from logstream.settings.sources import ORIGINAL_NAMES
+from logstream.settings.sources import ORIGINAL_NAMES, known_variables
 from logstream.settings.values import read_address, read_size
 
 CONF = Path(__file__).parents[2] / "conf"
+PAGE = (Path(__file__).parents[2] / "docs/settings.md").read_text()
 NOTHING: dict[str, str] = {"LOGSTREAM_HOME": "/nowhere"}
 
 
@@ -57,6 +60,73 @@ def test_every_key_but_the_second_of_a_pair_has_a_sentence_above_it() -> None:
 def test_every_name_of_the_original_is_mentioned_beside_its_key() -> None:
     text = (CONF / "logstream.ini").read_text()
     assert [name for name in ORIGINAL_NAMES if name not in text] == []
+
+
+# --- docs/settings.md ---
+
+
+class Row(NamedTuple):
+    """What the page says of one key."""
+
+    section: str
+    key: str
+    default: str
+    unit: str
+    variables: list[str]
+    trade_off: str
+
+
+def rows() -> list[Row]:
+    """All rows of the tables below `## [section]`."""
+    found = []
+    for section, text in re.findall(r"^## \[(\w+)\]\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL):
+        for line in re.findall(r"^\| `.*\|$", text, re.MULTILINE):
+            key, default, unit, variables, trade_off = (cell.strip() for cell in line.strip("|").split("|"))
+            names = re.findall(r"`(\w+)`", variables)
+            found.append(Row(section, key.strip("`"), default.strip("`"), unit, names, trade_off))
+    return found
+
+
+def test_the_page_has_every_key_with_the_default_of_the_documented_file() -> None:
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(CONF / "logstream.ini")
+    written = [(section, key, value) for section in parser.sections() for key, value in parser[section].items()]
+    assert [(row.section, row.key, row.default) for row in rows()] == written
+
+
+def test_the_page_has_every_variable_of_a_key_and_no_other() -> None:
+    variables: dict[tuple[str, str], set[str]] = {key: {name} for name, key in known_variables().items()}
+    for name, key in ORIGINAL_NAMES.items():
+        variables[key].add(name)
+    variables["node", "multicast_port"].add("MULTICAST_GROUP")  # as GROUP:PORT
+    assert {(row.section, row.key): set(row.variables) for row in rows()} == variables
+
+
+def sizes() -> set[tuple[str, str]]:
+    """Section and key of every setting that is read like "16MiB"."""
+    return {
+        (section, key)
+        for section, model in SECTIONS.items()
+        for key, field in model.fields_by_key().items()
+        if any(getattr(reading, "func", None) is read_size for reading in model.model_fields[field].metadata)
+    }
+
+
+def test_the_page_names_the_unit_of_a_time_and_of_a_size() -> None:
+    assert {(row.section, row.key) for row in rows() if row.unit == "bytes"} == sizes() > {("node", "memory_max")}
+    assert {row.key for row in rows() if row.unit == "s"} == {row.key for row in rows() if row.key.endswith("_s")}
+
+
+def test_the_page_says_of_every_key_what_it_trades_off() -> None:
+    assert [row.key for row in rows() if len(row.trade_off.split()) < 3] == []
+
+
+def test_the_page_names_the_variables_that_are_not_read() -> None:
+    named = set(re.findall(r"`([A-Z_]+)`", PAGE.partition("of the original are not read")[2]))
+    assert named and named & (set(ORIGINAL_NAMES) | set(known_variables())) == set()
+
+
+# --- the preset ---
 
 
 def test_the_loopback_preset_stays_on_loopback() -> None:

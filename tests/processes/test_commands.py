@@ -99,7 +99,7 @@ def test_topics_are_created_listed_described_and_deleted(three: LocalCluster) ->
     assert b"events" in three.ok("topics", "list") and b"127.0.0.1:" in three.ok("topics", "describe", "events")
     assert three.fails("topics", "create", "events") != ""
     assert three.ok("topics", "delete", "events") == b"deleted topic events\n"
-    assert three.fails("topics", "describe", "events") == "there is no topic events"
+    assert three.fails("topics", "describe", "events").startswith("there is no topic events")
 
 
 # --- bad input ---
@@ -123,7 +123,7 @@ def test_a_bad_number_of_partitions_is_refused(three: LocalCluster, partitions: 
 
 def test_an_offset_out_of_range_is_told_with_the_range(hundred: LocalCluster) -> None:
     said = hundred.fails("consumer", "hundred", "--from", "101")
-    assert said == "hundred[0]: offset 101 is out of range: the log starts at 0 and ends at 100"
+    assert said.startswith("hundred[0]: offset 101 is out of range: the log starts at 0 and ends at 100")
 
 
 def test_a_record_over_the_limit_is_named_and_nothing_is_lost_silently(three: LocalCluster, tmp_path: Path) -> None:
@@ -131,7 +131,9 @@ def test_a_record_over_the_limit_is_named_and_nothing_is_lost_silently(three: Lo
     path.write_bytes(b"one\ntwo\n" + b"x" * (17 << 20) + b"\nfour\n")
     said = three.fails("producer", "large", path)
     assert said.startswith(f"{path} line 3: a record of ") and "record_max" in said
-    assert said.endswith(f"; sent 2, acknowledged 2, first not acknowledged: {path} line 3")
+    assert said.endswith(
+        f"; sent 2, acknowledged 2, outcome unknown 0, first not acknowledged: {path} line 3, continue with --resume 3"
+    )
     assert three.ok("consumer", "large") == b"one\ntwo\n"
 
 

@@ -1,5 +1,8 @@
 """What README.md and docs/ tell people to type works: every `sh` and `python` block is run.
 
+The programs of docs/client.md are run by test_client_page.py; docs/quickstart.md and docs/tutorial.md, which are read
+from top to bottom, by test_walkthroughs.py.
+
 A block in a language of its own (`text`) is an example that is not for this machine. Lines that begin with
 `make` are left to .ci/run, which is one of them.
 """
@@ -17,7 +20,8 @@ import pytest
 
 from tests.processes.local_cluster import PROGRAM, ROOT, LocalCluster
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+ELSEWHERE = {"client.md", "quickstart.md", "tutorial.md"}
+PAGES = [ROOT / "README.md", *sorted(page for page in (ROOT / "docs").glob("*.md") if page.name not in ELSEWHERE)]
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 DEADLINE_S = 60
 

@@ -33,6 +33,8 @@ from logstream.protocol.messages import (
     Leave,
     Message,
     Nack,
+    OffsetAt,
+    OffsetFound,
     PartitionRow,
     Produce,
     ProduceResponse,
@@ -41,12 +43,14 @@ from logstream.protocol.messages import (
     ReplicateAck,
     Snapshot,
     StateExchange,
+    TopicAltered,
     TopicCreated,
     TopicDeleted,
     TopicMetadata,
     TopicRow,
     Trimmed,
 )
+from logstream.protocol.retention import TopicRetention
 
 COUNT = st.integers(0, 2**63 - 1)
 SIGNED = st.integers(-(2**63), 2**63 - 1)
@@ -72,6 +76,10 @@ NOT_A_COUNT: dict[tuple[type[Any], str], st.SearchStrategy[Any]] = {
     (ProduceResponse, "offset"): SIGNED,
     (FetchFrom, "partition"): PARTITION,
     (FetchFrom, "offset"): SIGNED,
+    (OffsetAt, "partition"): PARTITION,
+    (OffsetAt, "timestamp_ms"): SIGNED,
+    (OffsetFound, "partition"): PARTITION,
+    (OffsetFound, "offset"): SIGNED,
     (Fetched, "partition"): PARTITION,
     (Fetched, "start"): SIGNED,
     (Fetched, "end"): SIGNED,
@@ -375,18 +383,31 @@ def test_a_decision_comes_out_as_it_went_in(decision: Decision) -> None:
 def test_a_decision_has_the_same_bytes_for_ever() -> None:
     assert encode_decision(TopicCreated("logs", 3)).hex() == "0a080a046c6f67731003"
     assert encode_decision(TopicDeleted(300, "logs")).hex() == "120908ac0212046c6f6773"
+    assert (
+        encode_decision(TopicCreated("logs", 3, TopicRetention(0, 300))).hex() == "0a0f0a046c6f677310031a05080010d804"
+    )
+    altered = TopicAltered(300, "logs", TopicRetention(retention_s=1.5))
+    assert encode_decision(altered).hex() == "221408ac0212046c6f67731a0919000000000000f83f"
+
+
+def test_a_limit_of_nothing_and_no_limit_are_kept_apart() -> None:
+    """0 is a limit, or rather the lack of one, that a topic has for itself."""
+    bodies = [encode_decision(TopicCreated("t", 1, TopicRetention(size))) for size in (None, 0, 1)]
+    decided = [decode_decision(body) for body in bodies]
+    assert [one.retention.retention_bytes for one in decided if isinstance(one, TopicCreated)] == [None, 0, 1]
+    assert bodies[0] == encode_decision(TopicCreated("t", 1)), "topics without limits are what they were"
 
 
 @given(st.binary(max_size=60))
 @settings(max_examples=200, deadline=None)
 def test_a_body_without_a_decision_is_refused(body: bytes) -> None:
     try:
-        assert isinstance(decode_decision(body), TopicCreated | TopicDeleted | Trimmed)
+        assert isinstance(decode_decision(body), TopicAltered | TopicCreated | TopicDeleted | Trimmed)
     except RemoteProtocolError as error:
         assert str(error)
 
 
-@pytest.mark.parametrize("body", [b"", b"\xff", b"\x22\x00"])
+@pytest.mark.parametrize("body", [b"", b"\xff", b"\x2a\x00"])
 def test_nothing_noise_and_later_decisions_are_refused(body: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
         decode_decision(body)

@@ -6,7 +6,6 @@ import ast
 import sys
 from pathlib import Path
 from subprocess import run
-from typing import get_args
 
 import pytest
 from aiokafka.errors import CorruptRecordException
@@ -14,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logstream.protocol import batches, records
-from logstream.protocol.batches import FRONT_SIZE, Batch
+from logstream.protocol.batches import CODECS, FRONT_SIZE, Batch, Compression
 from logstream.protocol.errors import RemoteProtocolError
-from logstream.protocol.records import Compression, Record, RecordBuilder, read
+from logstream.protocol.records import Record, RecordBuilder, codec_number, read
 
 ROOT = Path(__file__).resolve().parents[2]
 BYTES = st.one_of(st.none(), st.binary(max_size=60))
 HEADERS = st.lists(st.tuples(st.text(max_size=6), st.binary(max_size=6)), max_size=3)
 RECORDS = st.lists(st.tuples(BYTES, BYTES, HEADERS, st.integers(0, 2**62)), min_size=1, max_size=20)
-COMPRESSIONS = get_args(Compression)
+COMPRESSIONS = CODECS
 
 
 def batch_of(builder: RecordBuilder, base_offset: int = 0) -> Batch:
@@ -165,6 +164,25 @@ def test_a_wrong_crc_is_a_remote_protocol_error() -> None:
 def test_a_header_without_a_value_reads_as_an_empty_one() -> None:
     body = sample("none").replace(b"\x0cheader\x02" + b"7", b"\x0eheader7\x01")  # same length, value null
     assert read(sealed(body))[7].headers == [("header7", b"")]
+
+
+# --- compressions ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_a_batch_says_how_it_is_compressed_by_the_number_that_kafka_gave(compression: Compression) -> None:
+    named = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
+    assert batches.header_of(sample(compression)).codec == named[compression] == codec_number(compression)
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS[1:])
+def test_what_repeats_itself_becomes_smaller(compression: Compression) -> None:
+    assert len(sample(compression)) < len(sample("none")) / 2
+
+
+def test_a_compression_that_there_is_not_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(ValueError, match="no compression 'brotli', there are none, gzip, snappy, lz4, zstd"):
+        RecordBuilder("brotli")  # type: ignore[arg-type]
 
 
 # --- the library ---------------------------------------------------------------------------------

@@ -51,6 +51,21 @@ async def test_a_call_is_heard_by_all_others_and_answered_to_the_caller_alone(ne
     assert c.messages == [Join(a.member)]
 
 
+async def test_answers_arrive_at_the_port_that_a_firewall_lets_in(network: Any, port: int) -> None:
+    a, b = node(network, "a", port), node(network, "b", port, address="127.0.0.2")
+    a.tell(Broadcast(Join(a.member)))
+    b.tell(Broadcast(Join(b.member)))
+    await network.until(lambda: a.received and b.received)
+    assert (b.received[0].source, a.received[0].source) == (f"127.0.0.1:{port}", f"127.0.0.2:{port}")
+
+
+async def test_a_second_node_on_the_same_address_has_another_port(network: Any, port: int) -> None:
+    a, b = node(network, "a", port), node(network, "b", port)
+    b.tell(Broadcast(Join(b.member)))
+    await network.until(lambda: a.received)
+    assert a.received[0].source not in (f"127.0.0.1:{port}", "127.0.0.1:0")
+
+
 async def test_nodes_of_another_cluster_hear_nothing_but_that_there_is_one(network: Any, port: int) -> None:
     a, b, stranger = node(network, "a", port), node(network, "b", port), node(network, "c", port, cluster="other")
     a.tell(Broadcast(Join(a.member)))

@@ -34,6 +34,17 @@ class Answers:
         standing = self._standing
         return wire.FetchResponse(results, standing.ready, standing.cluster_id, standing.lineage)
 
+    def located(self, asked: wire.ListOffsets, found: dict[int, int]) -> wire.ListOffsetsResponse:
+        """Where the partitions reach their times; `found` has offsets by place in the request."""
+        results = tuple(
+            wire.OffsetFound(one.topic, one.partition, ErrorCode.NONE, "", found[place])
+            if place in found
+            else wire.OffsetFound(one.topic, one.partition, ErrorCode.UNKNOWN_TOPIC, _no_partition(one), 0)
+            for place, one in enumerate(asked.partitions)
+        )
+        standing = self._standing
+        return wire.ListOffsetsResponse(ErrorCode.NONE, "", results, standing.cluster_id, standing.lineage)
+
     def metadata(self, asked: wire.Metadata, topics: tuple[wire.TopicMetadata, ...] = ()) -> wire.MetadataResponse:
         """Who is there; without `topics`, what this broker knows of those that were asked for, or of all."""
         if not topics:
@@ -60,12 +71,18 @@ class Answers:
                 return wire.FetchResponse(results, self._standing.ready)
             case wire.Metadata():
                 return self.metadata(message)
-            case wire.CreateTopic() | wire.DeleteTopic():
+            case wire.ListOffsets():
+                return wire.ListOffsetsResponse(error, text, ())
+            case wire.CreateTopic() | wire.AlterTopic() | wire.DeleteTopic():
                 return wire.TopicResponse(error, text)
             case wire.ChangeLeader() | wire.ForceView():
                 return wire.AdminResponse(error, text)
             case wire.StatusRequest():
                 return wire.InvalidRequestResponse(text)
+
+
+def _no_partition(one: wire.OffsetAt) -> str:
+    return f"there is no partition {one.partition} of a topic {one.topic!r} with this id"
 
 
 def produce_error(error: ErrorCode, text: str, assigned: Member | None = None) -> wire.ProduceResponse:

@@ -10,6 +10,7 @@ from logstream.core.topic_log import Read, ReadDone, ReadId
 from logstream.core.topics import Topic
 from logstream.protocol.errors import ErrorCode
 from logstream.protocol.messages import TopicMetadata
+from logstream.protocol.retention import AS_CLUSTER, TopicRetention
 
 NO_OFFSET = (1 << 63) - 1  # beyond every log: a read there only says start and end
 
@@ -25,8 +26,9 @@ class _Question:
 class Catalog:
     """Topics by name, the ring that assigns their partitions, and their offsets on request."""
 
-    def __init__(self) -> None:
+    def __init__(self, retention: TopicRetention = AS_CLUSTER) -> None:
         self.by_name: dict[str, Topic] = {}
+        self._retention = retention  # of topics that have none of their own
         self.ring = Ring(())
         self._questions: dict[int, _Question] = {}
         self._reads: dict[ReadId, tuple[int, int, int]] = {}  # request, topic id, partition
@@ -39,6 +41,11 @@ class Catalog:
     def opened(self, topic: Topic) -> None:
         """A topic is there."""
         self.by_name[topic.name] = topic
+
+    def revised(self, topic: Topic) -> None:
+        """A topic was altered, unless its name belongs to another one by now."""
+        if self.topic(topic.name, topic.topic_id) is not None:
+            self.by_name[topic.name] = topic
 
     def closed(self, topic: Topic) -> None:
         """A topic is gone, unless its name belongs to another one by now."""
@@ -103,4 +110,6 @@ class Catalog:
             tuple(owner for owner in owners if owner is not None),
             tuple(start for start, _ in bounds),
             tuple(end for _, end in bounds),
+            retention=topic.retention,
+            in_force=topic.retention.over(self._retention),
         )

@@ -2,7 +2,8 @@
 
     PRODUCE                     producing        leader: to the replica; others: to the leader
     FETCH                       fetching         read the partitions' logs, long poll
-    METADATA, CREATE, DELETE    topic_requests   the leader answers; others forward to it
+    LIST_OFFSETS                locating         ask the partitions' logs for a time
+    METADATA, CREATE, ALTER...  topic_requests   the leader answers; others forward to it
     leader, forced view         administration   a person decides
 
 A request that cannot be served at this moment (no leader, a view is changing, a topic that this broker
@@ -26,6 +27,7 @@ from logstream.core.gateway.administration import Administration
 from logstream.core.gateway.answers import Answers
 from logstream.core.gateway.catalog import Catalog
 from logstream.core.gateway.fetching import Fetching
+from logstream.core.gateway.locating import Locating
 from logstream.core.gateway.producing import Producing
 from logstream.core.gateway.requests import Pending, Requests
 from logstream.core.gateway.sessions import Asker, Sessions, size_of
@@ -34,11 +36,12 @@ from logstream.core.gateway.topic_requests import TopicRequests
 from logstream.core.gateway.vocabulary import HeldTimedOut, PollTimedOut, StatusAsked, StatusReady
 from logstream.core.replica.vocabulary import Produced, Promised, Rejected, ViewInstalled, ViewLeft
 from logstream.core.stream_assigner import RingChanged
-from logstream.core.topic_log import ReadDone
-from logstream.core.topics import RegistryCurrent, TopicClosed, TopicOpened
+from logstream.core.topic_log import Located, ReadDone
+from logstream.core.topics import RegistryCurrent, TopicClosed, TopicOpened, TopicRevised
 from logstream.protocol import messages as wire
 from logstream.protocol.errors import ErrorCode, LocalProtocolError, RemoteProtocolError
 from logstream.protocol.identity import Member, View
+from logstream.protocol.retention import AS_CLUSTER, TopicRetention
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class GatewaySettings:
     credit: int
     auto_create: bool
     default_partitions: int
+    retention: TopicRetention = AS_CLUSTER  # what a topic without limits of its own keeps
 
 
 class Gateway:
@@ -56,12 +60,13 @@ class Gateway:
 
     def __init__(self, me: Member, settings: GatewaySettings) -> None:
         standing = self.standing = Standing(me)
-        catalog = self.catalog = Catalog()
+        catalog = self.catalog = Catalog(settings.retention)
         self.sessions = Sessions()
         answers = Answers(standing, catalog, settings.record_max)
         requests = self.requests = Requests(standing, answers, self.sessions)
         self.producing = Producing(standing, catalog, requests, settings.record_max)
         self.fetching = Fetching(standing, catalog, answers, requests, settings.credit)
+        self._locating = Locating(standing, catalog, answers, requests)
         on_first_use = settings.default_partitions if settings.auto_create else None
         self._topics = TopicRequests(standing, catalog, answers, requests, on_first_use)
         self._administration = Administration(standing, requests)
@@ -78,6 +83,8 @@ class Gateway:
                 return self._succeeded(request, offset)
             case ReadDone(read=read):
                 return self._topics.measured(event) if self.catalog.measures(read) else self.fetching.read(event)
+            case Located():
+                return self._locating.located(event)
             case Rejected():
                 return self._rejected(event)
             case Due(timer=timer, at=at):
@@ -115,6 +122,8 @@ class Gateway:
             case TopicOpened(topic=topic):
                 self.catalog.opened(topic)
                 self._topics.opened(topic.name)
+            case TopicRevised(topic=topic):
+                self.catalog.revised(topic)
             case TopicClosed(topic=topic):
                 self.catalog.closed(topic)
                 effects = self.fetching.judge_again()
@@ -152,10 +161,14 @@ class Gateway:
                 return self.producing.produce(asker, message, since)
             case wire.Fetch():
                 return self.fetching.fetch(asker, message, since)
+            case wire.ListOffsets():
+                return self._locating.list_offsets(asker, message, since)
             case wire.Metadata():
                 return self._topics.metadata(asker, message, since)
             case wire.CreateTopic():
                 return self._topics.create(asker, message, since)
+            case wire.AlterTopic():
+                return self._topics.alter(asker, message, since)
             case wire.DeleteTopic():
                 return self._topics.delete(asker, message, since)
             case wire.StatusRequest():
@@ -207,4 +220,5 @@ class Gateway:
         effects, lost = self.requests.lose(which, reason)
         for request in lost:
             self.catalog.forget(request)
+            self._locating.forget(request)
         return effects

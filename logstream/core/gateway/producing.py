@@ -16,7 +16,7 @@ from logstream.core.gateway.sessions import Asker
 from logstream.core.gateway.standing import Standing
 from logstream.core.replica.vocabulary import Propose
 from logstream.core.topics import Topic
-from logstream.protocol.batches import BatchHeader, check, header_of
+from logstream.protocol.batches import CODECS, BatchHeader, check, header_of
 from logstream.protocol.errors import ErrorCode, RemoteProtocolError
 from logstream.protocol.identity import Member
 from logstream.protocol.messages import Produce
@@ -70,6 +70,9 @@ class Producing:
         if produce.batch.size > limit:
             text = f"a batch of {produce.batch.size} bytes is over the limit of {limit} (setting record_max)"
             return ErrorCode.RECORD_TOO_LARGE, text
+        if header.codec >= len(CODECS):  # nobody could read it, neither now nor later
+            known = ", ".join(f"{number} {name}" for number, name in enumerate(CODECS))
+            return ErrorCode.INVALID_REQUEST, f"a batch says compression {header.codec}, this broker knows {known}"
         if produce.partition >= topic.partitions:
             text = f"topic {topic.name!r} has {topic.partitions} partitions, there is no {produce.partition}"
             return ErrorCode.UNKNOWN_TOPIC, text

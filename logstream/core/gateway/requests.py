@@ -133,7 +133,9 @@ class Requests:
         """Keep a request until there is a leader and a view."""
         return self.hold(asker, message, since, self._standing.why_not_ready())
 
-    def hold_unknown(self, asker: Asker, message: wire.Produce | wire.Fetch, since: float) -> list[Effect]:
+    def hold_unknown(
+        self, asker: Asker, message: wire.Produce | wire.Fetch | wire.ListOffsets, since: float
+    ) -> list[Effect]:
         """The topic may have been created a moment ago: a follower waits until it must have heard of it."""
         name = message.topic if isinstance(message, wire.Produce) else ""
         if self._standing.knows_all or self.now - since >= UNHEARD_OF_S:

@@ -1,4 +1,4 @@
-"""METADATA, CREATE_TOPIC and DELETE_TOPIC: who is there, which topics, and the decisions to make or drop one.
+"""METADATA, CREATE_TOPIC, ALTER_TOPIC, DELETE_TOPIC: who is there, which topics, and decisions about one.
 
 The leader answers; others forward to it. METADATA may create what is missing: that is proposed once for all
 who ask, they are held until the topic is there, and hear the reason if it cannot be made just now.
@@ -7,6 +7,8 @@ Elsewhere: the topics themselves and their offsets (catalog), the registry that 
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from logstream.core.effects import Announce, Effect
 from logstream.core.gateway.answers import Answers
@@ -17,10 +19,11 @@ from logstream.core.gateway.sessions import Asker
 from logstream.core.gateway.standing import Standing
 from logstream.core.replica.vocabulary import ProposeDecision, Rejected
 from logstream.core.topic_log import ReadDone
-from logstream.core.topics import PARTITIONS_MAX, fault_in_name
+from logstream.core.topics import PARTITIONS_MAX, Topic, fault_in_name
 from logstream.protocol import messages as wire
 from logstream.protocol.errors import ErrorCode
 from logstream.protocol.identity import Member
+from logstream.protocol.retention import LIMITS
 
 PATIENCE_S = HELD_S / 2  # METADATA is answered after this with what is known: its client asks elsewhere
 
@@ -122,25 +125,58 @@ class TopicRequests:
             fault = f"a topic has 1 to {PARTITIONS_MAX} partitions, not {create.partitions}"
         if fault is not None:
             return self._requests.refuse(asker, create, ErrorCode.INVALID_TOPIC, fault)
+        fault = create.retention.fault()
+        if fault is not None:
+            return self._requests.refuse(asker, create, ErrorCode.INVALID_REQUEST, fault)
         if not self._standing.ready:
             return self._requests.hold_until_ready(asker, create, since)
         if not self._standing.leads:
             return self._requests.forward(asker, create)
         request = self._requests.ask(asker, create)
-        return [self._propose(request, wire.TopicCreated(create.name, create.partitions))]
+        return [self._propose(request, wire.TopicCreated(create.name, create.partitions, create.retention))]
+
+    def alter(self, asker: Asker, alter: wire.AlterTopic, since: float) -> list[Effect]:
+        """Propose other limits for a topic."""
+        fault = _fault_in_alteration(alter)
+        if fault is not None:
+            return self._requests.refuse(asker, alter, ErrorCode.INVALID_REQUEST, fault)
+        return self._about_topic(asker, alter, since, lambda topic: alter)
 
     def delete(self, asker: Asker, delete: wire.DeleteTopic, since: float) -> list[Effect]:
         """Propose the end of a topic."""
-        if not self._standing.ready:
-            return self._requests.hold_until_ready(asker, delete, since)
-        if not self._standing.leads:
-            return self._requests.forward(asker, delete)
-        topic = self._catalog.by_name.get(delete.name)
-        if topic is None:
-            text = f"there is no topic {delete.name!r}"
-            return self._requests.refuse(asker, delete, ErrorCode.UNKNOWN_TOPIC, text)
-        request = self._requests.ask(asker, delete)
-        return [self._propose(request, wire.TopicDeleted(topic.topic_id, topic.name))]
+        return self._about_topic(asker, delete, since, lambda topic: wire.TopicDeleted(topic.topic_id, topic.name))
 
-    def _propose(self, request: int, decision: wire.TopicCreated | wire.TopicDeleted) -> Effect:
+    def _about_topic(
+        self,
+        asker: Asker,
+        wish: wire.AlterTopic | wire.DeleteTopic,
+        since: float,
+        decide: Callable[[Topic], wire.AlterTopic | wire.TopicDeleted],
+    ) -> list[Effect]:
+        """Propose a decision about a topic that is there."""
+        if not self._standing.ready:
+            return self._requests.hold_until_ready(asker, wish, since)
+        if not self._standing.leads:
+            return self._requests.forward(asker, wish)
+        topic = self._catalog.by_name.get(wish.name)
+        if topic is None:
+            text = f"there is no topic {wish.name!r}"
+            return self._requests.refuse(asker, wish, ErrorCode.UNKNOWN_TOPIC, text)
+        return [self._propose(self._requests.ask(asker, wish), decide(topic))]
+
+    def _propose(self, request: int, decision: wire.TopicCreated | wire.AlterTopic | wire.TopicDeleted) -> Effect:
         return Announce(ProposeDecision(request, decision, self._requests.now))
+
+
+def _fault_in_alteration(alter: wire.AlterTopic) -> str | None:
+    """Why this cannot be a change, if so."""
+    own = alter.retention.own
+    unknown = [name for name in alter.to_default if name not in LIMITS]
+    if unknown:
+        return f"a topic has no setting {', '.join(unknown)}, it has {', '.join(LIMITS)}"
+    if not own and not alter.to_default:
+        return f"nothing is to be altered, give at least one of {', '.join(LIMITS)}"
+    both = [name for name in alter.to_default if name in own]
+    if both:
+        return f"{', '.join(both)} cannot have a value and be as the cluster says"
+    return alter.retention.fault()

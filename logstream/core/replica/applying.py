@@ -5,14 +5,14 @@ handed on in slices of APPLY_ENTRIES, each in a turn of its own, so that no turn
 of the log.
 
 Where the head of the log was cut above what was applied (a learner that began with a checkpoint), the
-checkpoint is handed on instead: the topics that it knows and nobody here does, the topics that are gone,
-and where each partition starts.
+checkpoint is handed on instead: the topics that it knows and nobody here does, the topics that are gone or
+altered, and where each partition starts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from logstream.core.effects import Announce, Effect, SetTimer
@@ -21,7 +21,7 @@ from logstream.core.replica.tables import Tables
 from logstream.core.replica.vocabulary import Committed, DecisionCommitted, PartitionTrimmed, Produced
 from logstream.core.replica.waiting import Waiting
 from logstream.protocol import codec
-from logstream.protocol.messages import Decision, Entry, EntryKind, TopicCreated, TopicDeleted, Trimmed
+from logstream.protocol.messages import Decision, Entry, EntryKind, TopicAltered, TopicCreated, TopicDeleted, Trimmed
 
 APPLY_ENTRIES = 1000  # committed entries handed on in one turn
 
@@ -79,6 +79,8 @@ class Applying:
                 return Announce(PartitionTrimmed(topic_id, partition, start))
             case TopicCreated():
                 self._topics[gseq] = decision
+            case TopicAltered(topic_id=topic_id, retention=retention):
+                self._topics[topic_id] = replace(self._topics[topic_id], retention=retention)
             case TopicDeleted(topic_id=topic_id):
                 self.last_trim = max(self.last_trim, gseq)
                 del self._topics[topic_id]
@@ -104,6 +106,8 @@ class Applying:
         for topic_id, created in tables.registry.items():
             if topic_id not in self._topics:
                 yield self._decided(topic_id, created)
+            elif self._topics[topic_id] != created:
+                yield self._decided(0, TopicAltered(topic_id, created.name, created.retention))
         for (topic_id, partition), offset in tables.offsets.items():
             yield Announce(PartitionTrimmed(topic_id, partition, offset))
 

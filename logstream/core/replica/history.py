@@ -32,6 +32,7 @@ from logstream.protocol.batches import (
 from logstream.protocol.errors import LocalProtocolError, RemoteProtocolError
 from logstream.protocol.identity import Epoch
 from logstream.protocol.messages import Decision, Entry, EntryKind
+from logstream.protocol.retention import AS_CLUSTER, TopicRetention
 
 
 class Checkpoint(NamedTuple):
@@ -74,6 +75,11 @@ class History:
     def topic_ids(self) -> KeysView[int]:
         """The ids of the same topics."""
         return self._tables.registry.keys()
+
+    def retention_of(self, topic_id: int) -> TopicRetention:
+        """What this topic keeps, as of the end; as the cluster says if there is no such topic."""
+        created = self._tables.registry.get(topic_id)
+        return created.retention if created is not None else AS_CLUSTER
 
     @property
     def checkpoint(self) -> Checkpoint:

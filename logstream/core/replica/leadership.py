@@ -32,7 +32,16 @@ from logstream.core.replica.waiting import Waiter, Waiting
 from logstream.protocol.batches import NO_PRODUCER
 from logstream.protocol.errors import ErrorCode, RemoteProtocolError
 from logstream.protocol.identity import Member, View
-from logstream.protocol.messages import Heartbeat, Learn, Nack, ReplicateAck, TopicCreated
+from logstream.protocol.messages import (
+    AlterTopic,
+    Heartbeat,
+    Learn,
+    Nack,
+    ReplicateAck,
+    TopicAltered,
+    TopicCreated,
+    TopicDeleted,
+)
 
 CAUGHT_UP_ENTRIES = 1000
 CAUGHT_UP_BYTES = 1 << 20
@@ -125,16 +134,28 @@ class Leadership:
         refusal = self._refusal(proposal.at, 0)
         if refusal is not None:
             return [_rejected(proposal.request, ErrorCode.RETRY, refusal)]
-        known = self._history.topics.get(proposal.decision.name)
-        if isinstance(proposal.decision, TopicCreated):
+        decision = proposal.decision
+        known = self._history.topics.get(decision.name)
+        if isinstance(decision, TopicCreated):
             if known is not None:
-                text = f"topic {proposal.decision.name!r} exists already"
+                text = f"topic {decision.name!r} exists already"
                 return [_rejected(proposal.request, ErrorCode.TOPIC_EXISTS, text)]
-        elif known != proposal.decision.topic_id:
-            text = f"there is no topic {proposal.decision.name!r}"
+        elif known is None or (isinstance(decision, TopicDeleted) and known != decision.topic_id):
+            text = f"there is no topic {decision.name!r}"
             return [_rejected(proposal.request, ErrorCode.UNKNOWN_TOPIC, text)]
-        entry = self._history.sequence_decision(self.view.epoch, proposal.decision)
+        elif isinstance(decision, AlterTopic):
+            return self._alter(proposal, decision, known)
+        entry = self._history.sequence_decision(self.view.epoch, decision)
         self._wait(entry.gseq, proposal.request, entry.gseq, proposal.at)
+        return []
+
+    def _alter(self, proposal: ProposeDecision, wanted: AlterTopic, topic_id: int) -> list[Effect]:
+        """What changes nothing is in the log already, and true once that is committed."""
+        before = self._history.retention_of(topic_id)
+        after = before.changed(wanted.retention, wanted.to_default)
+        if after != before:
+            self._history.sequence_decision(self.view.epoch, TopicAltered(topic_id, wanted.name, after))
+        self._wait(self._history.end, proposal.request, topic_id, proposal.at)
         return []
 
     def _wait(self, gseq: int, request: int, offset: int, at: float) -> None:
@@ -147,9 +168,11 @@ class Leadership:
         if self._history.log.bytes + size > self.retention.room_for:
             self.retention.refused(size)
             return "broker memory is full (setting memory_max)"
-        if self._history.topics:
-            return None
-        return self._below_floor(at)
+        return self.held_up(at)
+
+    def held_up(self, at: float) -> str | None:
+        """In words, why an empty cluster takes no records yet; None: it takes them."""
+        return None if self._history.topics else self._below_floor(at)
 
     def trim(self, trimming: Trimming, at: float) -> None:
         """Sequence what retention decides; full memory is a reason for this, not against it."""

@@ -10,15 +10,16 @@
 
 Only whole batches go, only committed ones, and at most BATCHES in one turn. The first three rules are
 looked at once a second, PARTITIONS partitions a heartbeat; memory when it demands it, one pass after the
-other. The age is told by the leader's clock and the producers' time stamps: no clock decides anything
-but here, and what it decides is replicated like all else.
+other. A topic may have limits of its own, set by a decision in the log. The age is told by the leader's
+clock and the producers' time stamps: no clock decides anything but here, and what it decides is
+replicated like all else.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 
 from logstream.core.replica.history import History
@@ -27,6 +28,7 @@ from logstream.core.replica.tables import Slot
 from logstream.core.replica.trimming import DEAD_ENTRY, Shelf, Trimming
 from logstream.protocol.batches import base_offset_in, header_of
 from logstream.protocol.messages import Trimmed
+from logstream.protocol.retention import AS_CLUSTER, TopicRetention
 
 PASS_S = 1.0  # bytes, count and age are looked at so often
 PARTITIONS = 500  # looked at in one turn
@@ -51,6 +53,19 @@ class Keep:
     records_max: int = 0
     age_s: float = 0.0
     wall_clock: Callable[[], float] = _no_clock  # seconds since 1970
+
+    def of_topic(self, own: TopicRetention) -> Keep:
+        """With the limits that a topic has for itself."""
+        if own == AS_CLUSTER:
+            return self
+        cluster = TopicRetention(self.bytes_max, self.records_max, self.age_s)
+        limits = own.over(cluster)
+        return replace(
+            self,
+            bytes_max=limits.retention_bytes or 0,
+            records_max=limits.retention_records or 0,
+            age_s=limits.retention_s or 0.0,
+        )
 
 
 @dataclass(slots=True)
@@ -103,7 +118,8 @@ class Retention:
             shelf = trimming.shelves.get(slot)
             if shelf is None:
                 continue
-            gone = list(self._beyond_limits(shelf, room))
+            keep = self._keep.of_topic(self._history.retention_of(slot[0]))
+            gone = list(self._beyond_limits(shelf, keep, room))
             room -= len(gone)
             if gone:
                 starts[slot] = gone[-1].end
@@ -112,9 +128,9 @@ class Retention:
                 break
         return starts
 
-    def _beyond_limits(self, shelf: Shelf, count: int) -> Iterator[_Batch]:
+    def _beyond_limits(self, shelf: Shelf, keep: Keep, count: int) -> Iterator[_Batch]:
         """The oldest batches of a partition that its limits do not let it keep."""
-        keep, left = self._keep, shelf.bytes
+        left = shelf.bytes
         too_old_ms = (keep.wall_clock() - keep.age_s) * 1000 if keep.age_s else float("-inf")
         for batch in islice(self._oldest(shelf), count):
             too_large = 0 < keep.bytes_max < left and batch.gseq != shelf.newest

@@ -50,7 +50,7 @@ def slice_of(history: History, epoch: Epoch, first: int) -> Snapshot:
 
 def _topic_rows(tables: Tables, first: int, count: int) -> list[TopicRow]:
     rows = islice(tables.registry.items(), first, first + count)
-    return [TopicRow(topic_id, created.name, created.partitions) for topic_id, created in rows]
+    return [TopicRow(topic_id, made.name, made.partitions, made.retention) for topic_id, made in rows]
 
 
 def _partition_rows(tables: Tables, first: int, count: int) -> list[PartitionRow]:
@@ -81,7 +81,7 @@ class Assembly:
             return None
         for topic in snapshot.topics:
             self._tables.topics[topic.name] = topic.topic_id
-            self._tables.registry[topic.topic_id] = TopicCreated(topic.name, topic.partitions)
+            self._tables.registry[topic.topic_id] = TopicCreated(topic.name, topic.partitions, topic.retention)
         for one in snapshot.partitions:
             self._tables.offsets[one.topic_id, one.partition] = one.next_offset
         for producer in snapshot.producers:

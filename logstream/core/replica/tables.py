@@ -11,13 +11,14 @@ below the next offset of every partition is dropped, so that offset is where the
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 from logstream.core.replica.dedup import Change, Dedup
 from logstream.protocol import codec
 from logstream.protocol.batches import NO_PRODUCER, BatchHeader, base_offset_in
 from logstream.protocol.errors import RemoteProtocolError
-from logstream.protocol.messages import Decision, Entry, EntryKind, TopicCreated, TopicDeleted
+from logstream.protocol.messages import Decision, Entry, EntryKind, TopicAltered, TopicCreated, TopicDeleted
 
 Slot = tuple[int, int]  # topic id, partition
 
@@ -28,6 +29,7 @@ class Undo(NamedTuple):
     offset: tuple[Slot, int | None] | None = None  # the next offset before it
     producer: Change | None = None
     created: int | None = None  # the id of a topic that it made
+    altered: tuple[int, TopicCreated] | None = None  # a topic as it was before
     deleted: tuple[int, TopicCreated, dict[Slot, int]] | None = None  # a topic that it removed, with its offsets
 
 
@@ -36,7 +38,7 @@ class Tables:
 
     def __init__(self) -> None:
         self.topics: dict[str, int] = {}  # name -> topic id
-        self.registry: dict[int, TopicCreated] = {}  # the same topics by id
+        self.registry: dict[int, TopicCreated] = {}  # the same topics by id, as they are since they were altered
         self.offsets: dict[Slot, int] = {}  # the next offset of every partition that ever had a batch
         self.dedup = Dedup()
 
@@ -49,6 +51,8 @@ class Tables:
         match decision:
             case TopicCreated(name=name) if name in self.topics:
                 raise RemoteProtocolError(f"topic {name!r} is created twice")
+            case TopicAltered(topic_id=topic_id, name=name) if self.topics.get(name) != topic_id:
+                raise RemoteProtocolError(f"topic {name!r} is altered and does not exist")
             case TopicDeleted(topic_id=topic_id, name=name) if self.topics.get(name) != topic_id:
                 raise RemoteProtocolError(f"topic {name!r} is deleted and does not exist")
             case _:
@@ -71,6 +75,10 @@ class Tables:
             case TopicCreated(name=name):
                 self.topics[name], self.registry[gseq] = gseq, decision
                 return Undo(created=gseq)
+            case TopicAltered(topic_id=topic_id, retention=retention):
+                before = self.registry[topic_id]
+                self.registry[topic_id] = replace(before, retention=retention)
+                return Undo(altered=(topic_id, before))
             case TopicDeleted(topic_id=topic_id, name=name):
                 del self.topics[name]
                 created = self.registry.pop(topic_id)
@@ -104,6 +112,8 @@ class Tables:
                 self.offsets[slot] = before
         if undo.created is not None:
             del self.topics[self.registry.pop(undo.created).name]
+        if undo.altered is not None:
+            self.registry[undo.altered[0]] = undo.altered[1]
         if undo.deleted is not None:
             topic_id, created, offsets = undo.deleted
             self.topics[created.name], self.registry[topic_id] = topic_id, created
@@ -122,6 +132,8 @@ def kind_of(decision: Decision) -> EntryKind:
     match decision:
         case TopicCreated():
             return EntryKind.CREATE_TOPIC
+        case TopicAltered():
+            return EntryKind.ALTER_TOPIC
         case TopicDeleted():
             return EntryKind.DELETE_TOPIC
         case _:

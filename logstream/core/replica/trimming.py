@@ -165,7 +165,7 @@ class Trimming:
         self.batches += 1
 
     def _note_decision(self, kind: EntryKind, gseq: int) -> None:
-        if kind is EntryKind.CREATE_TOPIC:
+        if kind in (EntryKind.CREATE_TOPIC, EntryKind.ALTER_TOPIC):
             return
         match codec.decode_decision(self._history.log.parts(gseq)[1]):
             case Trimmed(topic_id=topic_id, partition=partition, start=start):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from logstream.protocol.batches import Batch, BatchHeader
 from logstream.protocol.errors import ErrorCode
 from logstream.protocol.identity import Digest, Epoch, Member, View
-from logstream.protocol.messages import Entry, TopicDecision
+from logstream.protocol.messages import AlterTopic, Entry, TopicCreated, TopicDecision, TopicDeleted
 
 # --- commands ---
 
@@ -30,10 +30,10 @@ class Propose:
 
 @dataclass(frozen=True, slots=True)
 class ProposeDecision:
-    """Sequence this decision: to create a topic, or to delete one by its name."""
+    """Sequence this decision: to create a topic, to delete one, or to alter one, which the leader knows best."""
 
     request: int
-    decision: TopicDecision
+    decision: TopicCreated | AlterTopic | TopicDeleted
     at: float
 
 
