@@ -14,7 +14,7 @@ demo: $(VENV)/.run-time
 	$(BIN)/logstream demo $(if $(FILE),--file "$(FILE)")
 
 test: $(VENV)/.development
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(TESTS)
 
 check: $(VENV)/.development
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """Caretaker: what Node does while the mesh runs: starts and stops topic logs, gathers reports, says when it ends.
-hears TopicOpened, TopicRevised, TopicClosed, StatusAsked, Reported, ViewInstalled, LearnFrom, Left, IdentityDropped
+hears TopicOpened, TopicRevised, TopicClosed, StatusAsked, Reported, ViewsKnown, ViewInstalled, LearnFrom, Left
+hears IdentityDropped
 announces StatusReady, LeaveCluster; tells Replica and ClientGateway TopicWired, the transports IdentityChanged"""
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from actors.topic_log import TopicLog
 from actors.wiring import TopicUnwired, TopicWired
 from logstream.core.events import Due
 from logstream.core.gateway.vocabulary import StatusAsked, StatusReady
-from logstream.core.replica.vocabulary import IdentityDropped, LearnFrom, ViewInstalled
+from logstream.core.replica.vocabulary import IdentityDropped, LearnFrom, ViewInstalled, ViewsKnown
 from logstream.core.topics import RegistryCurrent, Topic, TopicClosed, TopicOpened, TopicRevised
 from logstream.core.view_vocabulary import LeaveCluster, Left
 from logstream.protocol.identity import Member
@@ -109,6 +110,8 @@ class Caretaker(NodeActor):
                 self._hooks.view_installed(message)
             case LearnFrom(cluster_id=cluster_id):
                 self._change_identity(cluster_id)
+            case ViewsKnown(views=(*_, newest)):  # a candidate may make a member of whoever has not chosen a cluster
+                self._change_identity(newest.cluster_id)
             case Leave():
                 self._mesh.announce(LeaveCluster())
             case Left():

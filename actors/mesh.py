@@ -109,7 +109,7 @@ LOCAL: dict[type, tuple[Seat, ...]] = {
     view_vocabulary.ChangeFailed: (Seat.ELECTOR, Seat.FAILURE_DETECTOR),
     view_vocabulary.TransferLeadership: (Seat.VIEW_MANAGER,),
     view_vocabulary.ForceView: (Seat.VIEW_MANAGER,),
-    replica.ViewsKnown: (Seat.VIEW_MANAGER, Seat.ELECTOR, Seat.DISCOVERY),
+    replica.ViewsKnown: (Seat.VIEW_MANAGER, Seat.ELECTOR, Seat.DISCOVERY, Seat.CARETAKER),
     replica.CandidateHeard: (Seat.ELECTOR, Seat.DISCOVERY),
     replica.RangeMoved: (Seat.VIEW_MANAGER,),
     replica.Gather: (Seat.REPLICA,),

@@ -213,7 +213,8 @@ class Node:
     def _replica_settings(self, receive_buffer: int) -> ReplicaSettings:
         shared, node = self.settings.shared, self.settings.node
         keep = Keep(shared.retention_bytes, shared.retention_records, shared.retention_s, self._around.wall_clock)
-        limits = Limits(node.memory_max, shared.effective_lease_s, shared.slow_s, self._expected_nodes, keep)
+        lease_s, present_s = shared.effective_lease_s, 2 * shared.heartbeat_s
+        limits = Limits(node.memory_max, lease_s, shared.slow_s, self._expected_nodes, present_s, keep)
         return ReplicaSettings(limits, shared.heartbeat_s, node.nack_s, receive_buffer)
 
     def _phi_settings(self) -> PhiSettings:

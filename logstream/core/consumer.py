@@ -46,6 +46,7 @@ from logstream.protocol.messages import (
     Fetched,
     FetchFrom,
     FetchResponse,
+    InvalidRequestResponse,
     ListOffsetsResponse,
     MetadataResponse,
     TopicMetadata,
@@ -170,7 +171,10 @@ class ConsumerCore:
             if isinstance(message, MetadataResponse):
                 self._learn(message, event.at)
             else:
-                self._effects += self._directory.missed(f"{event.address} does not understand METADATA")
+                told = (
+                    message.text if isinstance(message, InvalidRequestResponse) else "it does not understand METADATA"
+                )
+                self._effects += self._directory.missed(f"{event.address}: {told}")
             return
         sought = self._seeking.claim(event.correlation)
         if sought is not None:

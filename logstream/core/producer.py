@@ -177,16 +177,21 @@ class ProducerCore:
             if isinstance(message, MetadataResponse):
                 self._learn(message, event.at)
             else:
-                self._effects += self._directory.missed(f"{event.address} does not understand METADATA")
+                told = (
+                    message.text if isinstance(message, InvalidRequestResponse) else "it does not understand METADATA"
+                )
+                self._effects += self._directory.missed(f"{event.address}: {told}")
             return
         claimed = self._delivery.claim(event.correlation)
         if claimed is None:
             return  # its batch is settled already
         topic, window, batch = claimed
-        if isinstance(message, InvalidRequestResponse):
-            message = ProduceResponse(ErrorCode.INVALID_REQUEST, message.text)
         if isinstance(message, ProduceResponse):
             self._produced(topic, window, batch, message, event)
+        elif isinstance(message, InvalidRequestResponse) and batch.correlation == event.correlation:
+            # Another cluster's node is at this address now, and knows nothing of what came of earlier tries (R11).
+            self._delivery.rest(topic, window, f"{event.address}: {message.text}")
+            self._want(topic, event.address)
 
     def _produced(
         self, topic: Topic, window: Window, batch: SealedBatch, response: ProduceResponse, event: Answered

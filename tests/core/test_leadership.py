@@ -146,19 +146,43 @@ def test_an_empty_cluster_below_the_floor_says_whom_it_waits_for() -> None:
 
 def test_an_empty_cluster_waits_for_two_heartbeats_above_the_floor() -> None:
     a = Leads(History(), view(1, A, B), expected=3)
+    a.core.begin((A, B))
     a.beats()
     assert refusals(a.decides(TopicCreated("t", 1))) == [ErrorCode.RETRY]
     a.beats()
     assert a.decides(TopicCreated("t", 1)) == []
 
 
+def test_for_the_floor_only_those_count_who_say_that_they_are_there() -> None:
+    """Q9a keeps a dead member in the view. Its node may have come back empty, and be one of another cluster."""
+    a = Leads(History(), view(1, A, B, C), expected=5)
+    a.core.begin((A, B))
+    for _ in range(4):
+        a.beats()
+        a.core.acked(B, a.ack(), a.now)
+    [refused] = announced(a.decides(TopicCreated("t", 1)), Rejected)
+    assert isinstance(refused, Rejected)
+    assert refused.text == "waiting for 3 of 5 expected nodes (setting expected_nodes), so far: a, b"
+    for _ in range(2):
+        for member in (B, C):
+            a.core.acked(member, a.ack(), a.now)
+        a.beats()
+    a.now += 0.3
+    assert refusals(a.decides(TopicCreated("t", 1))) == [ErrorCode.RETRY]
+    for member in (B, C):
+        a.core.acked(member, a.ack(), a.now)
+    assert a.decides(TopicCreated("t", 1)) == []
+
+
 def test_an_empty_cluster_waits_while_another_one_with_topics_is_heard() -> None:
     a = Leads(History(), view(1, A, B), expected=3)
+    a.core.begin((A, B))
     a.beats()
     a.beats()
     a.core.other_cluster_at = a.now
     assert refusals(a.decides(TopicCreated("t", 1))) == [ErrorCode.RETRY]
     a.now += 1.0
+    a.core.acked(B, a.ack(), a.now)
     assert a.decides(TopicCreated("t", 1)) == []
 
 

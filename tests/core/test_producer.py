@@ -32,6 +32,7 @@ from logstream.protocol.errors import (
 from logstream.protocol.identity import NO_EPOCH, Epoch, Member
 from logstream.protocol.messages import (
     ClientResponse,
+    InvalidRequestResponse,
     Metadata,
     MetadataResponse,
     Produce,
@@ -212,6 +213,16 @@ def test_not_assigned_moves_everything_unanswered_to_the_broker_that_it_names(ta
     talk.answer(first[0], ProduceResponse(ErrorCode.NOT_ASSIGNED, address="b:1"))
     assert [request.address for request in talk.produces] == ["a:1", "a:1", "b:1", "b:1"]
     assert sequences(talk.produces) == [0, 1, 0, 1]
+
+
+def test_a_node_of_another_cluster_at_the_brokers_old_address_cannot_fail_a_record(talk: Talk) -> None:
+    """R11: what was sent to the broker before it may be committed already."""
+    effects = talk.answer(talk.produces[0], InvalidRequestResponse("this is cluster 'x', the request is for 't'"))
+    assert failures(effects) == []
+    assert talk.asked[-1] == Request("b:1", talk.asked[-1].correlation, Metadata(("t",), False))
+    talk.answer(talk.asked[-1], metadata(B))
+    assert sequences(talk.produces) == [0, 0]
+    assert talk.produces[-1].address == "b:1"
 
 
 def test_brokers_that_name_each_other_are_given_time(talk: Talk) -> None:

@@ -145,7 +145,7 @@ def test_the_first_slice_again_asks_for_what_is_missing_and_a_later_one_again_do
 @pytest.fixture
 def leader() -> ReplicaNode:
     """A leads A, B and C with commit = majority; partition 0 keeps 300 bytes."""
-    limits = Limits(1 << 30, 2.5, 1.0, lambda: 1, Keep(bytes_max=300))
+    limits = Limits(1 << 30, 2.5, 1.0, lambda: 1, keep=Keep(bytes_max=300))
     node = ReplicaNode(A, limits)
     node.leads(view(1, A, B, C, commit="majority"), B, C)
     node.creates_topic()
@@ -205,7 +205,7 @@ def test_an_ack_below_the_head_counts_nothing_and_harms_nobody(leader: ReplicaNo
 
 
 def test_full_memory_is_a_reason_to_trim_and_what_can_never_fit_is_refused_for_good() -> None:
-    node = ReplicaNode(A, Limits(10_000, 2.5, 1.0, lambda: 1, Keep(0)))
+    node = ReplicaNode(A, Limits(10_000, 2.5, 1.0, lambda: 1, keep=Keep(0)))
     node.leads(view(1, A))
     node.creates_topic()
     node.flushed()

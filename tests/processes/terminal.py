@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 DEADLINE_S = 30.0
+SIZE = ("COLUMNS", "LINES")  # would count more than what the terminal itself says
 
 
 class Terminal:
@@ -25,7 +26,7 @@ class Terminal:
         fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self.process = subprocess.Popen(
             command,
-            env={**environment, "TERM": "xterm"},
+            env={**{name: value for name, value in environment.items() if name not in SIZE}, "TERM": "xterm"},
             stdin=screen,
             stdout=screen,
             stderr=screen,

@@ -58,6 +58,7 @@ class Limits:
     lease_s: float  # without acks from a majority for so long a leader steps down
     slow_s: float  # how long a producer waits for a commit before it hears why
     expected_nodes: Callable[[], int]  # as set, or as the state folder remembers (Q10)
+    present_s: float = 0.5  # a member that has not acked for so long does not count for the floor: two heartbeats
     keep: Keep = field(default_factory=Keep)  # what a partition may hold (R22)
 
 
@@ -101,6 +102,14 @@ class Leadership:
         self._moved_at: float | None = None  # when commit last moved; None: there is nothing to commit
         self._committed = 0
         self._acked_at: dict[Member, float] = {}
+        self._installed_by: tuple[Member, ...] = ()  # who has acked VIEW_INSTALL
+        self._present_at: dict[Member, float] = {}  # when each member has said that it is in this view
+
+    def begin(self, acked: tuple[Member, ...]) -> None:
+        """These members have accepted the view, and hold its base."""
+        self._installed_by = acked
+        for member in acked:
+            self.tally.ack(member, self.view.base)
 
     # --- sequencing ---
 
@@ -185,15 +194,20 @@ class Leadership:
     def _below_floor(self, at: float) -> str | None:
         """Q10: an empty cluster sequences nothing while it may be the smaller part of a larger one."""
         expected = self._limits.expected_nodes()
-        floor = floor_of(expected)
-        if len(self.view.members) < floor:
-            names = ", ".join(member.node_id for member in self.view.members)
+        floor, present = floor_of(expected), self._present(at)
+        if len(present) < floor:
+            names = ", ".join(member.node_id for member in present)
             return f"waiting for {floor} of {expected} expected nodes (setting expected_nodes), so far: {names}"
         if expected > 1 and self.beats_above_floor < BEATS_ABOVE_FLOOR:
             return "the cluster has just formed, waiting for two heartbeats"
         if expected > 1 and at - self.other_cluster_at < CLEAR_S:
             return "another cluster of this name holds topics, waiting to join it"
         return None
+
+    def _present(self, at: float) -> list[Member]:
+        """Members that are there: a dead one stays a member (Q9a), and its node may be in another cluster by now."""
+        recent = {member for member, acked_at in self._present_at.items() if at - acked_at <= self._limits.present_s}
+        return [member for member in self.view.members if member in recent or member == self._me]
 
     # --- acks, commit ---
 
@@ -211,7 +225,7 @@ class Leadership:
         log = self._history.log
         if ack.gseq >= log.start - 1 and ack.chain != log.chain_at(ack.gseq):  # below it all is committed anyway
             raise RemoteProtocolError(f"the log of {member} differs from the leader's at or before entry {ack.gseq}")
-        self._acked_at[member] = at
+        self._acked_at[member] = self._present_at[member] = at
         moved = self.tally.ack(member, ack.gseq)
         self.outflow.acked(member, ack, moved)
         return [Announce(FollowerHeard(member, at))]
@@ -248,8 +262,10 @@ class Leadership:
         """A heartbeat for everybody; who has waited for too long hears why."""
         beat = Heartbeat(self.view.epoch, self._history.end, commit, serving)
         effects = self.outflow.heartbeat(beat, to_all=self.beats == 0)
+        if self.beats == 0:
+            self._present_at |= dict.fromkeys(self._installed_by, at)
         self.beats += 1
-        above = len(self.view.members) >= floor_of(self._limits.expected_nodes())
+        above = len(self._present(at)) >= floor_of(self._limits.expected_nodes())
         self.beats_above_floor = self.beats_above_floor + 1 if above else 0
         self.learners = still_heard(self.learners, at)
         effects += [Send(member, beat) for member in self.learners]

@@ -367,8 +367,7 @@ class Replica:
         limits, beats = self._settings.limits, self._beats_above_floor
         self.leadership = Leadership(view, self.me, self.history, self.waiting, limits, beats)
         self.leadership.learners = {one: learner for one, learner in self._learners.items() if one not in view.members}
-        for member in resume.acked:
-            self.leadership.tally.ack(member, view.base)
+        self.leadership.begin(resume.acked)
         effects = [cluster_state(view, "leader"), self._views_known(), Announce(say.ViewInstalled(view, leads=True))]
         return effects + self._soon_flush()
 
