@@ -29,7 +29,7 @@ from logstream.core.client_effects import Request, SeekCluster
 from logstream.core.effects import SetTimer
 from logstream.protocol.errors import DataLost, LogStreamError, OtherCluster
 from logstream.protocol.identity import NO_EPOCH, Epoch
-from logstream.protocol.messages import Metadata, MetadataResponse
+from logstream.protocol.messages import ClientResponse, InvalidRequestResponse, Metadata, MetadataResponse
 
 ANSWER_S = 0.5  # without an answer for so long, another broker is asked
 BACK_OFF_S = 0.02  # the first one at most; random, doubling
@@ -96,6 +96,11 @@ class Directory:
         """The question brought nothing: the core asks the next broker on MetadataDue, at once if it is a fresh one."""
         effects = self._passed_over(reason)
         return effects + self._rest(fresh=self.brokers[0] not in self._missed)
+
+    def refused(self, answer: ClientResponse) -> Asking:
+        """Whoever was asked has no answer to METADATA: it belongs to another cluster, or is no broker at all."""
+        text = answer.text if isinstance(answer, InvalidRequestResponse) else "it does not understand METADATA"
+        return self.missed(f"{self.asked}: {text}")
 
     def again_later(self, reason: str) -> Asking:
         """The leader itself cannot say yet: rest, then the core asks it again on MetadataDue."""
