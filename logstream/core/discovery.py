@@ -109,6 +109,7 @@ class Discovery:
         self._holder_heard_at = -inf  # another member of this cluster said that it holds a topic
         self._replaced: set[Member] = set()  # of these views: another incarnation of the node was heard (R15)
         self._heard_cluster = False  # its leader or a member without one, since LearnerTimedOut was set
+        self._heard_leader = False  # since then
         self._silences = 0  # in a row, as a learner
         self._promised = False  # as a learner, to somebody's attempt
         self._warned: set[str] = set()
@@ -125,7 +126,7 @@ class Discovery:
             case Due(timer=timer, at=at, due=due):
                 return self._due(timer, at, late=at - due > self._heartbeat_s)
             case LeaderHeard():
-                self._heard_cluster = self._disturbed = True
+                self._heard_cluster = self._heard_leader = self._disturbed = True
                 return []
             case CandidateHeard():
                 self._heard_cluster = self._promised = True
@@ -193,8 +194,9 @@ class Discovery:
         if self.phase is Phase.LOOKING:
             self._joins += 1
             return [Broadcast(join), SetTimer(JoinDue(), self._discovery_s / JOINS)]
-        alone = self.phase is Phase.LEARNING and not self._heard_cluster
-        if alone or (self.phase is Phase.MEMBER and self._leads and not self._topics):
+        if self.phase is Phase.LEARNING and self._heard_cluster:
+            return [Broadcast(join)]
+        if self.phase is Phase.LEARNING or (self.phase is Phase.MEMBER and self._leads and not self._topics):
             return [Broadcast(join), SetTimer(JoinDue(), ASK_AGAIN_S)]
         return []
 
@@ -254,13 +256,16 @@ class Discovery:
         return [*effects, SetTimer(PresentDue(), 0.0)] if self._leaderless_since is not None else effects
 
     def _learner_silent(self) -> list[Effect]:
-        """First ask who is there; only if nobody of the cluster is, begin anew: others may count on this member."""
+        """First ask who is there; only if nobody of the cluster is, begin anew: others may count on this member.
+
+        Members without a leader learn so that this node is another member now, and may see that they are too few.
+        """
         if self.phase is not Phase.LEARNING:
             return []
         self._silences = 0 if self._heard_cluster else self._silences + 1
         if self._silences < (SILENCES_PROMISED if self._promised else SILENCES):
-            again: list[Effect] = [] if self._heard_cluster else [SetTimer(JoinDue(), 0.0)]
-            self._heard_cluster = False
+            again: list[Effect] = [] if self._heard_leader else [SetTimer(JoinDue(), 0.0)]
+            self._heard_cluster = self._heard_leader = False
             return [*again, SetTimer(LearnerTimedOut(), LEARNER_SILENT_S)]
         return [
             Note("nobody of the cluster was heard, looking again", {}, warning=True),
@@ -287,12 +292,11 @@ class Discovery:
             if asker is not None and (join.cluster_id or asker > self.me):
                 self._disturbed = True
             return []
-        if join.cluster_id and join.cluster_id == self._cluster_id:
-            return []
-        answer = Introduce(received.source, self._leaderless_since is None, self._fault_of(join))
         if asker is not None and self._is_free(received.at, other_empty=True):
             return [Announce(DropIdentity())]  # nobody founds while this one is there, and nobody leads it
-        return [Announce(answer)]
+        if join.cluster_id and join.cluster_id == self._cluster_id:
+            return []
+        return [Announce(Introduce(received.source, self._leaderless_since is None, self._fault_of(join)))]
 
     def _fault_of(self, join: Join) -> str:
         """Why the asker may not join, in words; "" if it may."""

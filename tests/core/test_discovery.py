@@ -185,6 +185,20 @@ def test_a_learner_that_hears_nobody_for_three_seconds_asks_and_then_begins_anew
     assert announced(b.due(LearnerTimedOut()), DropIdentity) == [DropIdentity()]
 
 
+def test_a_learner_without_a_leader_says_so_and_the_last_members_see_that_they_are_too_few(b: Looking) -> None:
+    """Whoever waits for a cluster that nobody can lead would wait for ever, and keep it from beginning anew."""
+    b.hears(answer(cluster="c2"), A)
+    b.hears(Present(A, "c2", 0, True), A)
+    assert b.due(LearnerTimedOut()) == [SetTimer(JoinDue(), 0.0), SetTimer(LearnerTimedOut(), 3.0)]
+    member = Looking()
+    member.told(ViewInstalled(view(1, A, B, C), leads=False))
+    member.told(LeaderLost(member.now))
+    member.now += 60.0
+    learners = Member("a", "new"), Member("c", "new")
+    said = [announced(member.hears(Join(one, "c1"), one), DropIdentity) for one in learners]
+    assert said == [[], [DropIdentity()]]
+
+
 def test_a_learner_that_promised_waits_as_long_as_a_silent_member_may_be_alive(b: Looking) -> None:
     """A view may have it as a member without its knowing; beginning anew would take its vote from the others."""
     b.hears(answer(), A)
