@@ -146,7 +146,7 @@ class Elections:
     def _hear(self, received: Received, sender: Member) -> list[Effect]:
         match received.message:
             case Probe(number=number):
-                return [Send(sender, ProbeAck(number, self._takes_part, self._leads is not None))]
+                return [Send(sender, ProbeAck(number, self._takes_part, self._leads_for(sender)))]
             case ProbeAck() as ack:
                 return self._answered(ack, sender, received.at)
             case Election() as election:
@@ -177,6 +177,10 @@ class Elections:
         """May others count on this node? A learner may be a member of a view without knowing it: it passes on."""
         learns = not self._views or self._outside
         return self._stands or (learns and not self._hears_leader and not self._leaving)
+
+    def _leads_for(self, member: Member) -> bool:
+        """Does this node lead it? Whoever was left out must not take an answer for a heartbeat: none will come."""
+        return self._leads is not None and member in self._leads.members
 
     # --- having a leader or not ---
 

@@ -303,6 +303,7 @@ def test_a_leader_says_that_it_leads() -> None:
     node = Node()
     node.told(ViewInstalled(view(2, B, A), leads=True))
     assert node.hears(A, Probe(7)) == [Send(A, ProbeAck(7, leaderless=False, leads=True))]
+    assert node.hears(C, Probe(8)) == [Send(C, ProbeAck(8, leaderless=False, leads=False))]  # it was left out
 
 
 @pytest.mark.parametrize(
