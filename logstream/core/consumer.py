@@ -54,7 +54,6 @@ from logstream.protocol.messages import (
 
 SILENT_S = 0.5  # after the longest wait that was asked for
 CHECK_S = 0.25
-MISSED_S = 3.0  # longer than the lease of a leader that was overtaken and does not know it yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,6 @@ class ConsumerCore:
         self._rests: Counter[str] = Counter()  # in a row, by address
         self._stale = set(settings.topics)  # METADATA is wanted
         self._begun: set[str] = set()  # topics whose positions are known
-        self._missed_since: dict[str, float] = {}  # topics of which a leader has said that there are none
         self._buffered = 0  # bytes delivered and not taken
         self._heard_at = 0.0  # the last useful answer
         self._closed = False  # ended or broken
@@ -297,23 +295,17 @@ class ConsumerCore:
 
     def _learn_topic(self, found: TopicMetadata, final: bool, at: float) -> None:
         if found.error is ErrorCode.NONE:
-            self._missed_since.pop(found.name, None)
+            self._directory.exists(found.name)
         if found.error is ErrorCode.NONE and found.name in self._begun:
             self._reassign(found)
         elif found.error is ErrorCode.NONE and final:
             self._begin(found, at)
         elif found.error is ErrorCode.UNKNOWN_TOPIC and final:
-            self._miss(found.name, at)
+            awaited = found.name not in self._begun and self._settings.wait
+            if not awaited and self._directory.is_missing(found.name, at):
+                self._break(UnknownTopic(f"there is no topic {found.name}"))
         elif found.error not in (ErrorCode.NONE, ErrorCode.UNKNOWN_TOPIC, ErrorCode.RETRY):
             self._break(error_for(found.error, f"topic {found.name!r}: {found.error.name.lower().replace('_', ' ')}"))
-
-    def _miss(self, topic: str, at: float) -> None:
-        """A leader says that there is no such topic. One that was overtaken may say so until its lease is over."""
-        if topic not in self._begun and self._settings.wait:
-            return
-        since = self._missed_since.setdefault(topic, at)
-        if at - since >= MISSED_S:
-            self._break(UnknownTopic(f"there is no topic {topic}"))
 
     def _begin(self, found: TopicMetadata, at: float) -> None:
         """The leader's word on where the partitions begin and end."""

@@ -31,6 +31,7 @@ from logstream.protocol.errors import DataLost, LogStreamError, OtherCluster
 from logstream.protocol.identity import NO_EPOCH, Epoch
 from logstream.protocol.messages import ClientResponse, InvalidRequestResponse, Metadata, MetadataResponse
 
+MISSING_S = 3.0  # longer than the lease of a leader that was overtaken and does not know it yet
 ANSWER_S = 0.5  # without an answer for so long, another broker is asked
 BACK_OFF_S = 0.02  # the first one at most; random, doubling
 BACK_OFF_MAX_S = 0.2
@@ -67,6 +68,7 @@ class Directory:
         self._fruitless = 0  # questions since all brokers are among them
         self._seeking = False
         self._learned_at = 0.0
+        self._missing_since: dict[str, float] = {}  # topics that a leader did not know when it was asked
         self._stranger_since: float | None = None
         self.correlation = 0  # of the question under way; 0 when there is none
         self.asked = ""  # whom it went to
@@ -101,6 +103,14 @@ class Directory:
         """Whoever was asked has no answer to METADATA: it belongs to another cluster, or is no broker at all."""
         text = answer.text if isinstance(answer, InvalidRequestResponse) else "it does not understand METADATA"
         return self.missed(f"{self.asked}: {text}")
+
+    def is_missing(self, topic: str, at: float) -> bool:
+        """A leader knows no such topic: is there none? One that was overtaken may say so until its lease ends."""
+        return at - self._missing_since.setdefault(topic, at) >= MISSING_S
+
+    def exists(self, topic: str) -> None:
+        """A broker knows this topic."""
+        self._missing_since.pop(topic, None)
 
     def again_later(self, reason: str) -> Asking:
         """The leader itself cannot say yet: rest, then the core asks it again on MetadataDue."""

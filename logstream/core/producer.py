@@ -311,13 +311,15 @@ class ProducerCore:
     def _learn_topic(self, topic: Topic, found: TopicMetadata, response: MetadataResponse, at: float) -> None:
         match found.error:
             case ErrorCode.NONE if found.partitions:
+                self._directory.exists(topic.name)
                 self._renew_topic(topic, found, response.record_max, at)
             case ErrorCode.NONE | ErrorCode.RETRY | ErrorCode.NOT_ASSIGNED:
                 return
             case ErrorCode.UNKNOWN_TOPIC if not self._directory.is_final(response):
                 return  # a follower may be behind: ask the leader
             case ErrorCode.UNKNOWN_TOPIC:
-                self._fail_topic(topic, UnknownTopic(f"there is no topic {topic.name}"))
+                if self._directory.is_missing(topic.name, at):
+                    self._fail_topic(topic, UnknownTopic(f"there is no topic {topic.name}"))
             case _:
                 self._fail_topic(topic, error_for(found.error, f"topic {topic.name!r}: {_words(found.error)}"))
 
