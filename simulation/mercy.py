@@ -48,8 +48,9 @@ class Mercy:
         committed may be left to a few when the others have begun anew (R20).
         """
         living = self._living()
-        views = self._views([], list(living.values()))
-        lost = {view.cluster_id for view in views if view.cluster_id and not is_enough(list(living.values()), view)}
+        members = list(living.values())
+        views = self._views([], members)
+        lost = {view.cluster_id for view in views if view.cluster_id and not is_enough(members, view)}
         nodes: dict[str, set[str]] = {}
         holding = set()
         for name, member in living.items():

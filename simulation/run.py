@@ -146,7 +146,7 @@ class Run:
         except Violation as violation:
             if violation.rule != "I22" or not self._rests(workload):
                 raise
-        if self._violation is None and workload.done():
+        if workload.done():
             self.histories.check_end(workload.readers, TOPIC)
         self.outcome.settled_s = cluster.loop.time() - mended
         self.transcript.happened(f"end {self.ledger.chains[-1] if self.ledger.chains else 0:016x}")

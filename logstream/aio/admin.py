@@ -72,12 +72,11 @@ class Admin:
 
         Raises UnknownTopic, InvalidRequest where nothing is given or a limit cannot be, RequestTimedOut.
         """
-        limits = {
-            "retention_bytes": retention_bytes,
-            "retention_records": retention_records,
-            "retention_s": retention_s,
-        }
-        return await self._hold(self._talk.alter_topic(name, limits))
+        return await self._hold(
+            self._talk.alter_topic(
+                name, retention_bytes=retention_bytes, retention_records=retention_records, retention_s=retention_s
+            )
+        )
 
     async def delete_topic(self, name: str) -> None:
         """Remove a topic and its records. Raises UnknownTopic, RequestTimedOut."""

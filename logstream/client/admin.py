@@ -66,12 +66,11 @@ class Admin:
 
         Raises UnknownTopic, InvalidRequest where nothing is given or a limit cannot be, RequestTimedOut.
         """
-        limits = {
-            "retention_bytes": retention_bytes,
-            "retention_records": retention_records,
-            "retention_s": retention_s,
-        }
-        return self._hold(self._talk.alter_topic(name, limits))
+        return self._hold(
+            self._talk.alter_topic(
+                name, retention_bytes=retention_bytes, retention_records=retention_records, retention_s=retention_s
+            )
+        )
 
     def delete_topic(self, name: str) -> None:
         """Remove a topic and its records. Raises UnknownTopic, RequestTimedOut."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -105,7 +105,7 @@ class Conversations:
         if answer.error is not ErrorCode.NONE:
             raise error_for(answer.error, answer.text or _sentence(answer.error, name))
 
-    def alter_topic(self, name: str, limits: Mapping[str, Limit]) -> Conversation[None]:
+    def alter_topic(self, name: str, **limits: Limit) -> Conversation[None]:
         """Change limits of a topic: to a value, or to be as the cluster says; None leaves one as it is."""
         to_default = tuple(limit for limit, value in limits.items() if value == DEFAULT)
         given: dict[str, Any] = {limit: value for limit, value in limits.items() if limit not in to_default}

@@ -46,7 +46,6 @@ from logstream.protocol.messages import (
     Fetched,
     FetchFrom,
     FetchResponse,
-    InvalidRequestResponse,
     ListOffsetsResponse,
     MetadataResponse,
     TopicMetadata,
@@ -169,10 +168,7 @@ class ConsumerCore:
             if isinstance(message, MetadataResponse):
                 self._learn(message, event.at)
             else:
-                told = (
-                    message.text if isinstance(message, InvalidRequestResponse) else "it does not understand METADATA"
-                )
-                self._effects += self._directory.missed(f"{event.address}: {told}")
+                self._effects += self._directory.refused(message)
             return
         sought = self._seeking.claim(event.correlation)
         if sought is not None:

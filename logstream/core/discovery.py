@@ -124,7 +124,7 @@ class Discovery:
             case Received():
                 return self._hear(event)
             case Due(timer=timer, at=at, due=due):
-                return self._due(timer, at, late=at - due > self._heartbeat_s)
+                return self._due(timer, late=at - due > self._heartbeat_s)
             case LeaderHeard():
                 self._heard_cluster = self._heard_leader = self._disturbed = True
                 return []
@@ -170,10 +170,10 @@ class Discovery:
             case _:
                 raise LocalProtocolError(f"discovery cannot handle {received.message!r}")
 
-    def _due(self, timer: Hashable, at: float, late: bool) -> list[Effect]:
+    def _due(self, timer: Hashable, late: bool) -> list[Effect]:
         match timer:
             case JoinDue():
-                return self._ask(at)
+                return self._ask()
             case DiscoveryTimedOut():
                 return self._period_over(late)
             case LearnerTimedOut():
@@ -189,7 +189,7 @@ class Discovery:
         self.phase, self._disturbed, self._joins = Phase.LOOKING, False, 0
         return [SetTimer(JoinDue(), 0.0), SetTimer(DiscoveryTimedOut(), self._discovery_s)]
 
-    def _ask(self, at: float) -> list[Effect]:
+    def _ask(self) -> list[Effect]:
         join = Join(self.me, self._cluster_id, settings=self._settings)
         if self.phase is Phase.LOOKING:
             self._joins += 1
@@ -280,7 +280,7 @@ class Discovery:
         effects: list[Effect] = [CancelTimer(DiscoveryTimedOut()), CancelTimer(LearnerTimedOut())]
         if self._dissolving and event.view.members == (self.me,):
             self._dissolving = False  # and if a topic was committed meanwhile it stays after all
-            return [*effects, Announce(DropIdentity()), SetTimer(JoinDue(), ASK_AGAIN_S)]
+            effects.append(Announce(DropIdentity()))
         return [*effects, SetTimer(JoinDue(), ASK_AGAIN_S)]
 
     # --- answering ---

@@ -177,10 +177,7 @@ class ProducerCore:
             if isinstance(message, MetadataResponse):
                 self._learn(message, event.at)
             else:
-                told = (
-                    message.text if isinstance(message, InvalidRequestResponse) else "it does not understand METADATA"
-                )
-                self._effects += self._directory.missed(f"{event.address}: {told}")
+                self._effects += self._directory.refused(message)
             return
         claimed = self._delivery.claim(event.correlation)
         if claimed is None:
