@@ -351,7 +351,10 @@ class ProducerCore:
     # --- giving up ---
 
     def _start_over(self, error: LogStreamError) -> None:
-        """Another cluster, or another past: what was sent is lost to us, what was not goes on (R12)."""
+        """Another cluster, or another past: what was sent is lost to us, what was not goes on (R12).
+
+        Not to the brokers of before: the old cluster may still be there and store what the new one then refuses.
+        """
         self._producer_id = self._delivery.new_producer_id()
         told = len(self._effects)
         for topic in self._topics.values():
@@ -359,6 +362,7 @@ class ProducerCore:
             for window in topic.windows:
                 self._delivery.give_up(window, window.unanswered(), error)
                 window.renew(self._producer_id)
+                window.address = ""
         if not any(isinstance(effect, Failed) for effect in self._effects[told:]):
             self._effects.append(Failed((), error, 0))  # of what was acknowledged before: somebody must hear of it
         self._ask()

@@ -46,9 +46,15 @@ def record(value: bytes, ticket: object = None, partition: int | None = None, to
     return Outgoing(topic, value, None, (), partition, 0, ticket if ticket is not None else value)
 
 
-def metadata(*assigned: Member, topic_id: int = 7, error: ErrorCode = ErrorCode.NONE) -> MetadataResponse:
+def metadata(
+    *assigned: Member,
+    topic_id: int = 7,
+    error: ErrorCode = ErrorCode.NONE,
+    cluster_id: str = "c1",
+    lineage: Epoch = NO_EPOCH,
+) -> MetadataResponse:
     topic = TopicMetadata("t", topic_id, error, assigned)
-    return MetadataResponse("c1", NO_EPOCH, 1, A, (A, B), (topic,), 1000)
+    return MetadataResponse(cluster_id, lineage, 1, A, (A, B), (topic,), 1000)
 
 
 class Talk:
@@ -344,6 +350,8 @@ def test_another_cluster_or_past_fails_what_is_unanswered_and_takes_a_new_produc
     assert effects[0] == Acknowledged([b"0"], 0, 0, 65)
     assert failures(effects) == [([b"1"], error)]
     talk.submit(record(b"2"))
+    assert talk.produces == first
+    talk.answer(talk.asked[-1], metadata(A, cluster_id=cluster_id, lineage=lineage))
     assert sequences(talk.produces[2:]) == [0]
     assert producer_ids(talk.produces[2:]).isdisjoint(producer_ids(first))
 
@@ -357,6 +365,19 @@ def test_a_newcomer_of_another_cluster_without_the_topic_is_passed_over(talk: Ta
     effects = talk.answer(talk.produces[0], ProduceResponse(ErrorCode.UNKNOWN_TOPIC, cluster_id="c9"))
     assert failures(effects) == []
     assert [effect.address for effect in effects if isinstance(effect, Request)] == ["b:1"]
+
+
+def test_who_believes_that_the_cluster_is_another_sends_nothing_to_the_brokers_of_the_old_one(talk: Talk) -> None:
+    """I15: the old cluster may still be there and store a record of which the new one says that it has no topic."""
+    stranger = metadata(error=ErrorCode.UNKNOWN_TOPIC, cluster_id="c9")
+    talk.submit(record(b"1"))
+    talk.answer(talk.produces[0], ProduceResponse(ErrorCode.UNKNOWN_TOPIC, cluster_id="c9"))
+    talk.answer(talk.asked[-1], stranger)
+    talk.due(MetadataDue(), 6.0)
+    assert failures(talk.answer(talk.asked[-1], stranger)) == [([b"0"], OtherCluster)]
+    talk.due(RetryDue("t", 0), 6.1)
+    talk.due(CheckDue(), 6.25)
+    assert len(talk.produces) == 1
 
 
 # --- topics ---

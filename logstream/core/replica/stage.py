@@ -109,11 +109,6 @@ class Stage:
                 return history
         return None
 
-    def put(self, history: History | None) -> None:
-        """Replace what was staged by what a candidate has put together; nothing of it is certain."""
-        self.drop()
-        self.history = history
-
     def drop(self) -> None:
         """Forget what was staged."""
         self.history, self._from_nothing, self.certain = None, False, 0
