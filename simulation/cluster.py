@@ -170,10 +170,6 @@ class Cluster:
         """A producer that knows all present nodes."""
         return PretendProducer(self.loop, self.network, self.addresses(), settings, self.client_address("producer"))
 
-    def impatient(self, deadline_s: float) -> ProducerSettings:
-        """Settings of a producer that gives up after so many seconds."""
-        return ProducerSettings(deadline_s=deadline_s)
-
     def consumer(
         self, topic: str, start: Literal["start", "end"] | int = "start", follow: bool = True
     ) -> PretendConsumer:

@@ -86,10 +86,6 @@ class Scheduler:
         self.longest_turn_s = 0.0
         self.longest_turn_of = ""  # the actor that took it
 
-    def on_loop_thread(self) -> bool:
-        """Is the caller running on the loop? There a blocking wait would never end."""
-        return get_ident() == self.thread
-
     def soon(self, callback: Callable[[], object]) -> None:
         """Run a callback on the loop, cheaply when already there."""
         if get_ident() == self.thread:

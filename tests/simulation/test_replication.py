@@ -7,10 +7,10 @@ import random
 import pytest
 
 from logstream.settings import SharedSettings
-from simulation.checkers import check_histories, check_logs, values_of
 from simulation.clients import PretendConsumer, PretendProducer
 from simulation.cluster import Cluster
 from simulation.network import Climate
+from tests.simulation.checkers import check_histories, check_logs, values_of
 
 SEEDS = 200
 LOSSY = Climate(loss=0.2, duplication=0.1, datagram_delay_s=(0.0001, 0.01))

@@ -8,10 +8,10 @@ import pytest
 
 from logstream.protocol.errors import OffsetOutOfRange
 from logstream.settings import SharedSettings
-from simulation.checkers import check_logs
 from simulation.clients import PretendConsumer, PretendProducer
 from simulation.climate import Climate
 from simulation.cluster import Cluster
+from tests.simulation.checkers import check_logs
 
 MEMORY_MAX = 1 << 19
 LOSSY = Climate(loss=0.1, duplication=0.1, datagram_delay_s=(0.0001, 0.005))
