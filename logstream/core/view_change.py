@@ -386,7 +386,7 @@ class ViewChange:
         if self.view is None or self.view.members == (self.me,):
             return effects + self._gone(handed_over=True)
         if self.leads:
-            return [*effects, Announce(StepAside())]
+            return [*effects, Announce(StepAside(heard=tuple(sorted(self._heard))))]
         return [*effects, Send(self.view.leader, Leave())]
 
     def _transfer(self, node_id: str) -> list[Effect]:

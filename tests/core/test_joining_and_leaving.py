@@ -6,6 +6,7 @@ import pytest
 
 from logstream.core.effects import Announce, CancelTimer, Send, SetTimer
 from logstream.core.events import LinkDown
+from logstream.core.failure_detector import MemberLost
 from logstream.core.replica.vocabulary import (
     Gather,
     Promised,
@@ -193,9 +194,17 @@ def test_the_last_member_just_goes() -> None:
 
 def test_a_leader_steps_aside_and_hands_over(leader: Candidate) -> None:
     effects = leader.told(LeaveCluster())
-    assert effects == [SetTimer(LeaveTimedOut(), 1.0), Announce(StepAside())]
+    assert effects == [SetTimer(LeaveTimedOut(), 1.0), Announce(StepAside(heard=(A, B, C)))]
     assert sent(leader.told(SteppedAside(epoch(1), B)), Handover) == [Send(B, Handover(epoch(1), leaving=True))]
     assert not leader.core.leads
+
+
+def test_a_leader_hands_over_to_somebody_that_it_hears() -> None:
+    """Q9a: a dead member stays in the view, and its last ack may be as high as anybody's."""
+    a = Candidate(commit="majority")
+    a.leads(view(1, A, B, C, commit="majority"))
+    a.told(MemberLost(C))
+    assert Announce(StepAside(heard=(A, B))) in a.told(LeaveCluster())
 
 
 def test_a_leaver_never_stands(leader: Candidate) -> None:

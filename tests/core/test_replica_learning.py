@@ -187,7 +187,7 @@ def test_a_nack_of_another_epoch_is_not_answered(leader: ReplicaNode) -> None:
 
 
 def test_a_leader_that_steps_aside_is_frozen_and_names_its_best_follower(leader: ReplicaNode) -> None:
-    effects = leader.told(StepAside())
+    effects = leader.told(StepAside(heard=(A, B)))
     assert announced(effects, SteppedAside) == [SteppedAside(epoch(1), B)]
     assert leader.core.promise.active is None
     assert leader.core.leadership is None

@@ -60,5 +60,7 @@ def test_the_best_follower_has_the_highest_ack() -> None:
     tally.ack(A, 9)
     tally.ack(B, 5)
     tally.ack(C, 4)
-    assert tally.best_follower() == B
-    assert Tally(view(1, A)).best_follower() is None
+    assert tally.best_follower((A, B, C)) == B
+    assert tally.best_follower((A, C)) == C
+    assert tally.best_follower(()) is None
+    assert Tally(view(1, A)).best_follower((A,)) is None

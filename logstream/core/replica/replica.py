@@ -381,7 +381,7 @@ class Replica:
         leadership = self.leadership
         if leadership is None:
             return [Announce(say.SteppedAside(NO_EPOCH, None))]
-        successor = command.target or leadership.tally.best_follower()
+        successor = command.target or leadership.tally.best_follower(command.heard)
         return [*self._freeze(), Announce(say.SteppedAside(leadership.view.epoch, successor))]
 
     # --- learning and teaching ---

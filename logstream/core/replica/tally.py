@@ -7,6 +7,8 @@ view.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from logstream.protocol.identity import Member, View
 
 
@@ -34,7 +36,7 @@ class Tally:
         """The members that have not stored gseq yet."""
         return sorted(member for member, match in self.match.items() if match < gseq)
 
-    def best_follower(self) -> Member | None:
-        """The member with the highest ack besides the leader (R18)."""
-        others = [member for member in self.match if member != self._view.leader]
+    def best_follower(self, heard: Collection[Member]) -> Member | None:
+        """The member with the highest ack besides the leader, of those that are heard: the dead may stay (Q9a, R18)."""
+        others = [member for member in self.match if member != self._view.leader and member in heard]
         return max(others, key=lambda member: (self.match[member], member), default=None)

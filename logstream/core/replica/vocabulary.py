@@ -60,6 +60,7 @@ class StepAside:
     """This leader stops leading: freeze, and name a successor: the member asked for, else the highest ack (R18)."""
 
     target: Member | None = None
+    heard: tuple[Member, ...] = ()  # the members that may be
 
 
 @dataclass(frozen=True, slots=True)
