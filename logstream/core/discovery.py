@@ -276,6 +276,7 @@ class Discovery:
     def _view_installed(self, event: ViewInstalled) -> list[Effect]:
         self.phase, self._cluster_id = Phase.MEMBER, event.view.cluster_id
         self._view, self._leads = event.view, event.leads
+        self._dissolving = self._dissolving and event.leads  # that was its leader's to decide
         self._learn_of((event.view,))
         effects: list[Effect] = [CancelTimer(DiscoveryTimedOut()), CancelTimer(LearnerTimedOut())]
         if self._dissolving and event.view.members == (self.me,):

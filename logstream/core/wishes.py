@@ -115,6 +115,10 @@ class Wishes:
         self.shrinking = self.shrinking and members != (me,)
 
     def stop_leading(self) -> None:
-        """Another node leads: learners will tell it, and who stalls or is silent is its to judge."""
+        """Another node leads: learners will tell it, and who stalls or is silent is its to judge.
+
+        Whether the cluster dissolves, too: by the time this member leads again it may hold topics.
+        """
+        self.shrinking = False
         for wishes in (self.joiners, self.stalled, self._lost):
             wishes.clear()
