@@ -88,14 +88,14 @@ class Catalog:
         for read in question.waiting if question is not None else ():
             self._reads.pop(read, None)
 
-    def describe(self, name: str, request: int | None, uncreated: str = "") -> TopicMetadata:
+    def describe(self, name: str, request: int | None, doubt: str = "") -> TopicMetadata:
         """A topic with its assigned brokers, and with its offsets if this request asked for them.
 
-        `uncreated` is why a missing one could not be made just now.
+        `doubt` is why a missing one could not be made just now, or may be there all the same.
         """
         topic = self.by_name.get(name)
-        if topic is None and uncreated:
-            return TopicMetadata(name, 0, ErrorCode.RETRY, (), text=uncreated)
+        if topic is None and doubt:
+            return TopicMetadata(name, 0, ErrorCode.RETRY, (), text=doubt)
         if topic is None:
             return TopicMetadata(name, 0, ErrorCode.UNKNOWN_TOPIC, ())
         owners = [self.ring.owner(name, partition) for partition in range(topic.partitions)]

@@ -25,6 +25,7 @@ from logstream.protocol.errors import ErrorCode
 from logstream.protocol.identity import Member
 from logstream.protocol.retention import LIMITS
 
+IN_DOUBT = "the new leader does not know all topics yet"
 PATIENCE_S = HELD_S / 2  # METADATA is answered after this with what is known: its client asks elsewhere
 
 
@@ -56,7 +57,7 @@ class TopicRequests:
             return self._requests.forward(asker, metadata)
         missing = [name for name in metadata.topics if name not in self._catalog.by_name and not fault_in_name(name)]
         if missing and not self._standing.knows_all and patient:
-            return self._requests.hold(asker, metadata, since, "the new leader does not know all topics yet")
+            return self._requests.hold(asker, metadata, since, IN_DOUBT)
         if missing and metadata.create and self._on_first_use is not None:
             return self._create_missing(asker, metadata, since, missing, self._on_first_use)
         return self._measure(asker, metadata)
@@ -81,7 +82,8 @@ class TopicRequests:
         pending = self._requests.take(request)
         if pending is None or not isinstance(pending.message, wire.Metadata):
             return []
-        topics = tuple(self._catalog.describe(name, request) for name in pending.message.topics)
+        doubt = "" if self._standing.knows_all else IN_DOUBT
+        topics = tuple(self._catalog.describe(name, request, doubt) for name in pending.message.topics)
         self._catalog.forget(request)
         return self._answer_now(pending.asker, pending.message, topics)
 
@@ -159,6 +161,8 @@ class TopicRequests:
         if not self._standing.leads:
             return self._requests.forward(asker, wish)
         topic = self._catalog.by_name.get(wish.name)
+        if topic is None and not self._standing.knows_all:
+            return self._requests.hold(asker, wish, since, IN_DOUBT)
         if topic is None:
             text = f"there is no topic {wish.name!r}"
             return self._requests.refuse(asker, wish, ErrorCode.UNKNOWN_TOPIC, text)
