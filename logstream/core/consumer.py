@@ -210,6 +210,8 @@ class ConsumerCore:
             case ErrorCode.RETRY | ErrorCode.UNKNOWN_TOPIC:  # whether it is gone METADATA says
                 if reading.address == address:
                     self._rest(address, {reading.topic})
+            case ErrorCode.OFFSET_OUT_OF_RANGE if found.start <= reading.position:
+                pass  # it was asked for what another broker has delivered since
             case ErrorCode.OFFSET_OUT_OF_RANGE if not reading.trimmed_to(found.start):
                 self._break(
                     OffsetOutOfRange(

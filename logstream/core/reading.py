@@ -74,7 +74,7 @@ class Reading:
 
     def trimmed_to(self, start: int) -> bool:
         """The log begins at `start` now. False if a record that is wanted is gone: that is an error (R13)."""
-        if self.since_ms is None or start < self.position:
+        if self.since_ms is None:
             return False
         self.position = start
         self.limit = None if self.limit is None else max(self.limit, start)

@@ -311,6 +311,14 @@ def test_out_of_range_is_an_error_with_the_numbers_and_never_a_reset(talk: Talk)
     assert "starts at 4 and ends at 9" in str(effects[-1].error)  # type: ignore[attr-defined]
 
 
+def test_out_of_range_is_late_where_another_broker_has_delivered_what_was_asked_for(talk: Talk) -> None:
+    """The broker that was asked first slept, and what it was asked for is trimmed meanwhile."""
+    first = talk.asked[-1]
+    talk.answer(fetched(batch(0, b"x", b"y")))
+    late = Fetched("t", 0, ErrorCode.OFFSET_OUT_OF_RANGE, "", 2, 9, ())
+    assert broken(talk.answer(FetchResponse((late,), True, "c1"), first)) == []
+
+
 def test_another_cluster_with_the_topic_is_an_error(talk: Talk) -> None:
     answer = FetchResponse((Fetched("t", 0, ErrorCode.NONE, "", 0, 0, ()),), True, "c2", NO_EPOCH)
     assert broken(talk.answer(answer)) == [OtherCluster]
