@@ -11,7 +11,7 @@ from actors.mesh import Seat
 from actors.wiring import TopicRefs, TopicUnwired, TopicWired
 from logstream.core.gateway.gateway import Gateway
 from logstream.core.topic_log import CancelRead, Locate, Located, Read, ReadDone
-from logstream.core.topics import TopicOpened
+from logstream.core.topics import TopicClosed, TopicOpened
 from logstream.runtime import Scheduler
 
 
@@ -26,13 +26,14 @@ class ClientGateway(CoreActor):
         self._logs = TopicRefs()
 
     def on_receive(self, message: Any) -> None:
-        """A topic is there for clients as soon as its logs are wired."""
+        """A topic is there for clients while its logs are wired."""
         match message:
             case TopicWired(topic=topic):
                 self._logs.wired(message)
                 super().on_receive(TopicOpened(topic))
-            case TopicUnwired():
+            case TopicUnwired(topic=topic):
                 self._logs.unwired(message)
+                super().on_receive(TopicClosed(topic))
             case _:
                 super().on_receive(message)
 

@@ -88,7 +88,7 @@ LOCAL: dict[type, tuple[Seat, ...]] = {
     topics.RegistryCurrent: (Seat.CARETAKER,),
     topics.TopicOpened: (Seat.CARETAKER, Seat.DISCOVERY),
     topics.TopicRevised: (Seat.CARETAKER,),
-    topics.TopicClosed: (Seat.CARETAKER, Seat.DISCOVERY, Seat.CLIENT_GATEWAY),
+    topics.TopicClosed: (Seat.CARETAKER, Seat.DISCOVERY),
     topic_log.ReadDone: (Seat.CLIENT_GATEWAY,),
     topic_log.Located: (Seat.CLIENT_GATEWAY,),
     # who is alive

@@ -246,6 +246,16 @@ def test_a_topic_is_there_for_clients_once_its_logs_are_wired(world: World, gate
     assert list(host.core.catalog.by_name.values()) == [TOPIC]
 
 
+def test_a_topic_that_comes_and_goes_in_one_turn_is_gone_for_clients(world: World, gateway: Any) -> None:
+    """A node that joins applies both decisions at once; the end must not overtake the beginning."""
+    (host,) = world.scheduler.actors
+    assert isinstance(host, ClientGateway)
+    gateway.tell(TopicWired(TOPIC, (Log(), Log())))
+    gateway.tell(TopicUnwired(TOPIC))
+    world.settle()
+    assert host.core.catalog.by_name == {}
+
+
 def test_a_read_of_a_topic_that_has_just_gone_finds_nothing(
     world: World, node: PretendMesh, core: ScriptedCore
 ) -> None:
