@@ -67,7 +67,7 @@ def source() -> list[Entry]:
 def test_a_learner_stages_the_leaders_log_and_leaves_its_own_alone(source: list[Entry]) -> None:
     node = ReplicaNode(B)
     assert node.told(LearnFrom("c1", A)) == [Send(A, Learn(NO_EPOCH, EMPTY_LOG))]
-    effects = node.hears(A, CatchUp(NO_EPOCH, 0, tuple(source), history_of(10).log.digest()))
+    effects = node.hears(A, CatchUp(epoch(1), 0, tuple(source), history_of(10).log.digest()))
     assert effects == [Send(A, Learn(NO_EPOCH, history_of(10).log.digest()))]
     assert node.core.history.end == 0
 
@@ -76,7 +76,7 @@ def test_a_slice_that_brings_nothing_new_is_not_answered_by_another_question(sou
     """Every heartbeat asks again: without this each of them would start another chain of slices."""
     node = ReplicaNode(B)
     node.told(LearnFrom("c1", A))
-    slice_ = CatchUp(NO_EPOCH, 0, tuple(source), history_of(10).log.digest())
+    slice_ = CatchUp(epoch(1), 0, tuple(source), history_of(10).log.digest())
     node.hears(A, slice_)
     assert node.hears(A, slice_) == []
 
@@ -85,7 +85,7 @@ def test_a_learner_hands_on_what_is_committed_as_soon_as_a_view_admits_it(source
     """The leader's heartbeats told the learner of the commit; in a quiet cluster nothing raises it again."""
     node, base = ReplicaNode(B), history_of(10).log.digest()
     node.told(LearnFrom("c1", A))
-    node.hears(A, CatchUp(NO_EPOCH, 0, tuple(source), base))
+    node.hears(A, CatchUp(epoch(1), 0, tuple(source), base))
     node.now += 1.0
     node.hears(A, Heartbeat(epoch(1), 10, 10, (A,)))
     node.accepts(view(2, A, B, base=10), base)
@@ -98,7 +98,7 @@ def test_a_member_that_learned_beyond_the_base_keeps_what_the_view_has_committed
     """A member that missed VIEW_INSTALL learns from the installed leader; then the repeated one arrives."""
     node = ReplicaNode(B)
     node.hears(A, Heartbeat(epoch(2), 10, 10, (A, B)))
-    node.hears(A, CatchUp(NO_EPOCH, 0, tuple(source), history_of(10).log.digest()))
+    node.hears(A, CatchUp(epoch(2), 0, tuple(source), history_of(10).log.digest()))
     node.now += 1.0
     node.hears(A, Heartbeat(epoch(2), 10, 10, (A, B)))
     node.accepts(view(2, A, B, base=8), history_of(8).log.digest())
@@ -109,14 +109,22 @@ def test_a_commit_of_another_leader_does_not_seal_what_was_staged_from_an_older_
     """The stage may hold a tail that the next view does not have: it must stay possible to cut it."""
     node = ReplicaNode(B)
     node.told(LearnFrom("c1", A))
-    node.hears(A, CatchUp(NO_EPOCH, 0, tuple(source), history_of(10).log.digest()))
+    node.hears(A, CatchUp(epoch(1), 0, tuple(source), history_of(10).log.digest()))
     other = history_of(8)
     for _ in range(4):
         append(other, epoch(2, C), batch(payload=b"other"))
     node.now += 1.0
     node.hears(C, Heartbeat(epoch(2, C), 12, 12, (C,)))
-    effects = node.hears(C, CatchUp(NO_EPOCH, 8, entries_of(other, 9), other.log.digest()))
+    effects = node.hears(C, CatchUp(epoch(2, C), 8, entries_of(other, 9), other.log.digest()))
     assert [one.message.digest for one in sent(effects, Learn)] == [other.log.digest()]  # type: ignore[union-attr]
+
+
+def test_a_slice_of_an_earlier_reign_of_the_teacher_is_late(source: list[Entry]) -> None:
+    """What it had not committed when it sent this may have been taken back before it led again."""
+    node = ReplicaNode(B)
+    node.hears(A, Heartbeat(epoch(3), 12, 12, (A,)))
+    assert node.hears(A, CatchUp(epoch(1), 0, tuple(source), history_of(10).log.digest())) == []
+    assert node.core.learning.stage.history is None
 
 
 def test_an_older_leader_does_not_take_a_learner_over() -> None:

@@ -8,7 +8,7 @@ one message carries whatever one turn brought.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from logstream.core.effects import Announce, Effect, Send
 from logstream.core.quorum import floor_of
@@ -287,7 +287,7 @@ class Leadership:
     # --- learners ---
 
     def teach(self, learner: Member, learn: Learn, at: float) -> list[Effect]:
-        """Send a learner the next slice, and say so when it is close enough to be admitted (R18)."""
+        """Send a learner the next slice, in the name of this view, and say so when it is close enough (R18)."""
         if learner in self.view.members:
             return []
         log = self._history.log
@@ -295,7 +295,7 @@ class Leadership:
         self.learners[learner] = Learner(common, at)
         effects: list[Effect] = [Announce(FollowerHeard(learner, at))]
         if common < log.end or learn.digest.end > common:
-            effects.append(Send(learner, answer_from(self._history, learn)))
+            effects.append(Send(learner, answer_from(self._history, replace(learn, epoch=self.view.epoch))))
         if log.end - common <= CAUGHT_UP_ENTRIES and log.bytes_between(common, log.end) <= CAUGHT_UP_BYTES:
             effects.append(Announce(LearnerCaughtUp(learner, at)))
         return effects

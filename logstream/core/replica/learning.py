@@ -88,16 +88,26 @@ class Learning:
         if fetch is None or fetch.epoch < promised:  # R6: more was promised while the ranges moved
             self.fetch = None
             return [], None
-        holder = self._proposed_in(fetch.epoch) or self.stage.holder_of(fetch.base, own)
+        holder = self._proposed_in(fetch.epoch) or self.stage.holder_of(fetch.base, own) or self._beyond(fetch)
         if holder is None:
             return [self.ask(fetch.epoch, fetch.source, own)], None
         self.fetch = None
         return [], (fetch, holder)
 
+    def _beyond(self, fetch: Fetch) -> History | None:
+        """The log of a view that is installed may start above its base by now: then its checkpoint stands for it."""
+        staged = self.stage.history
+        ahead = staged is not None and self.led == fetch.epoch and staged.log.start - 1 > fetch.base.end
+        return staged if ahead else None
+
     def learn(self, slice_: wire.CatchUp | wire.Snapshot, sender: Member, own: History) -> list[Effect]:
-        """Stage a slice from this learner's teacher, and ask for the next. Anybody else's is late."""
-        if self.fetch is not None or sender != self.teacher or slice_.epoch != NO_EPOCH:
+        """Stage a slice from this learner's teacher, and ask for the next. Anybody else's is late.
+
+        So is one that the teacher sent when it led before: what was not committed then may be gone now.
+        """
+        if self.fetch is not None or sender != self.teacher or slice_.epoch < self.led:
             return []
+        self.heard(slice_.epoch)
         return [self.ask(NO_EPOCH, sender, own)] if self.stage.take(own, slice_) else []
 
     def lag(self, snapshot: wire.Snapshot, leader: Member, own: History) -> tuple[list[Effect], History | None]:
