@@ -82,6 +82,7 @@ class Caretaker(NodeActor):
         self._rounds: dict[int, Round] = {}
         self._last_round = 0
         self._members: tuple[Member, ...] = ()
+        self._cluster_id = ""  # as the transports know it
         self._log = logger.bind(node=mesh.me.node_id, actor=Seat.CARETAKER)
 
     @property
@@ -120,6 +121,9 @@ class Caretaker(NodeActor):
                 self._hooks.identity_dropped()
 
     def _change_identity(self, cluster_id: str) -> None:
+        if cluster_id == self._cluster_id:
+            return
+        self._cluster_id = cluster_id
         for seat in (Seat.TCP, Seat.MULTICAST, Seat.BROADCAST):
             self._mesh.refs[seat].tell(IdentityChanged(self._mesh.me, cluster_id))
 

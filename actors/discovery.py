@@ -1,5 +1,5 @@
 """Discovery: finds this node's cluster, and answers those who look for theirs.
-hears Join, JoinResponse, Present, ViewsKnown, ViewInstalled, ViewLeft, LeaderHeard, CandidateHeard   says Join
+hears Join, JoinResponse, Present, ViewsKnown, ViewInstalled, ViewLeft, LeaderOverheard, CandidateHeard   says Join
 hears LeaderFound, LeaderLost, TopicOpened, TopicClosed
 announces FoundCluster, LearnFrom, Introduce, DropIdentity, ShrinkToSelf"""
 

@@ -92,7 +92,8 @@ LOCAL: dict[type, tuple[Seat, ...]] = {
     topic_log.ReadDone: (Seat.CLIENT_GATEWAY,),
     topic_log.Located: (Seat.CLIENT_GATEWAY,),
     # who is alive
-    replica.LeaderHeard: (Seat.FAILURE_DETECTOR, Seat.DISCOVERY),
+    replica.LeaderHeard: (Seat.FAILURE_DETECTOR,),
+    replica.LeaderOverheard: (Seat.DISCOVERY,),
     replica.FollowerHeard: (Seat.FAILURE_DETECTOR,),
     replica.Beat: (Seat.REPLICA,),
     replica.ServingChanged: (Seat.STREAM_ASSIGNER,),

@@ -51,8 +51,11 @@ class Transcript:
         now = self._now()
         kind = type(message.message) if type(message) is Received else type(message)
         label, name, last = self._known.get((actor, kind)) or self._meet(node, actor, kind)
-        self._note(now, label)
+        self._times.append(now)
+        self._labels.append(label)
         last.append((now, name, message))
+        if len(self._labels) == HASHED_TOGETHER:
+            self._hash_them()
         if self._trace:
             self.say(f"{node:<4} {name:<18} {in_words(message)}", now)
 
@@ -73,9 +76,12 @@ class Transcript:
         self._times.append(now)
         self._labels.append(label)
         if len(self._labels) == HASHED_TOGETHER:
-            self._hash.update(self._unhashed())
-            self._times.clear()
-            self._labels.clear()
+            self._hash_them()
+
+    def _hash_them(self) -> None:
+        self._hash.update(self._unhashed())
+        self._times.clear()
+        self._labels.clear()
 
     def _unhashed(self) -> bytes:
         return pack(f">{len(self._times)}d", *self._times) + b"\n".join(self._labels)

@@ -27,7 +27,7 @@ from logstream.core.replica.vocabulary import (
     CandidateHeard,
     DropIdentity,
     Introduce,
-    LeaderHeard,
+    LeaderOverheard,
     LearnFrom,
     OtherClusterHeard,
     ViewInstalled,
@@ -125,7 +125,7 @@ class Discovery:
                 return self._hear(event)
             case Due(timer=timer, at=at, due=due):
                 return self._due(timer, late=at - due > self._heartbeat_s)
-            case LeaderHeard():
+            case LeaderOverheard():
                 self._heard_cluster = self._heard_leader = self._disturbed = True
                 return []
             case CandidateHeard():

@@ -20,7 +20,7 @@ from logstream.core.replica.vocabulary import (
     CandidateHeard,
     DropIdentity,
     Introduce,
-    LeaderHeard,
+    LeaderOverheard,
     LearnFrom,
     OtherClusterHeard,
     ViewInstalled,
@@ -87,7 +87,7 @@ def test_a_node_asks_at_once_and_six_times_in_a_period() -> None:
 def test_who_hears_a_leader_and_no_answers_says_so_once_and_founds_nothing(b: Looking) -> None:
     said: list[Effect] = []
     for period in range(2 * UNANSWERED_MAX):
-        b.told(LeaderHeard(C, b.now))
+        b.told(LeaderOverheard())
         effects = b.due(DiscoveryTimedOut())
         assert announced(effects, FoundCluster) == []
         said += [period for effect in effects if isinstance(effect, Note)]
@@ -97,7 +97,7 @@ def test_who_hears_a_leader_and_no_answers_says_so_once_and_founds_nothing(b: Lo
 def test_an_answer_ends_the_count_of_periods_without_one(b: Looking) -> None:
     for _ in range(2):
         for _ in range(UNANSWERED_MAX - 1):
-            b.told(LeaderHeard(C, b.now))
+            b.told(LeaderOverheard())
             assert not any(isinstance(effect, Note) for effect in b.due(DiscoveryTimedOut()))
         b.hears(answer(leader=None), A)
 
@@ -146,7 +146,7 @@ def test_whatever_is_heard_of_the_cluster_starts_the_period_again(b: Looking, me
 def test_a_heartbeat_that_is_heard_starts_the_period_again(b: Looking) -> None:
     """Answers may be lost while the multicast comes through."""
     b.asks()
-    b.told(LeaderHeard(A, b.now))
+    b.told(LeaderOverheard())
     assert not announced(b.due(DiscoveryTimedOut()), FoundCluster)
 
 
@@ -179,7 +179,7 @@ def test_a_refusal_halts_the_newcomer_with_the_reason(b: Looking) -> None:
 def test_a_learner_that_hears_nobody_for_three_seconds_asks_and_then_begins_anew(b: Looking) -> None:
     """R20: others may count on this member: only if nobody of the cluster answers it is nobody's any more."""
     b.hears(answer(), A)
-    b.told(LeaderHeard(A, b.now))
+    b.told(LeaderOverheard())
     assert b.due(LearnerTimedOut()) == [SetTimer(LearnerTimedOut(), 3.0)]
     assert b.due(LearnerTimedOut()) == [SetTimer(JoinDue(), 0.0), SetTimer(LearnerTimedOut(), 3.0)]
     assert announced(b.due(LearnerTimedOut()), DropIdentity) == [DropIdentity()]

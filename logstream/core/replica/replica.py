@@ -116,7 +116,8 @@ class Replica:
     def _hear(self, received: Received, sender: Member) -> list[Effect]:
         at, homeless = received.at, received.cluster_id and not self.cluster_id
         if homeless and isinstance(received.message, wire.Heartbeat | wire.Replicate):
-            return [Announce(say.LeaderHeard(sender, at))]  # R20: some cluster's, maybe not the one that we will join
+            # R20: some cluster's, maybe not the one that we will join
+            return [Announce(say.LeaderHeard(sender, at)), Announce(say.LeaderOverheard())]
         match received.message:
             case wire.ReplicateAck() as ack:
                 return self._acked(ack, sender, at)
@@ -225,7 +226,7 @@ class Replica:
         if epoch > self.promise.promised and self.promise.active is not None:
             effects = self._freeze()
         if epoch >= self.promise.promised:
-            effects.append(Announce(say.LeaderHeard(leader, at)))
+            effects += [Announce(say.LeaderHeard(leader, at)), Announce(say.LeaderOverheard())]
         self.learning.heard(epoch)
         if leader == self.me or not self._hellos.due(leader, at):
             return effects

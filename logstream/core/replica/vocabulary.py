@@ -193,6 +193,11 @@ class LeaderHeard:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaderOverheard:
+    """A leader spoke whom this member does not follow: it learns, or has not chosen a cluster yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class FollowerHeard:
     """A member of the view, or a learner, acknowledged something to this leader."""
 
