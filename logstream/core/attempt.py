@@ -135,7 +135,7 @@ class Attempt:
         known, newest = self.known_views, self.newest_installed
         lineage = self.epoch if self.forced else max((view.lineage for view in known), default=NO_EPOCH)
         members, after = tuple(sorted(self.members)), tuple(view.epoch for view in known)
-        cluster_id = newest.cluster_id if newest else cluster_id
+        cluster_id = known[-1].cluster_id if known else cluster_id  # also of a first view that was only attempted
         view = View(self.epoch, self.me, members, after, base.end, cluster_id, self.settings.commit, lineage)
         self.install, self.moved = ViewInstall(view, known, newest, base), True
         self.targets |= set(self.states) | self.members
