@@ -3,6 +3,7 @@
 Two tables on one page. A wire message has exactly one handler. A local command has one listener, an
 event any number, heard in the order written here. What concerns a single topic partition (Committed,
 PartitionTrimmed, Read, CancelRead, Locate) is not in the table: Replica and ClientGateway tell that one's TopicLog.
+Nor is Store, which Replica tells its disk.
 """
 
 from __future__ import annotations

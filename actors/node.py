@@ -46,6 +46,7 @@ from logstream.core.quorum import floor_of
 from logstream.core.replica.leadership import Limits, ReplicaSettings
 from logstream.core.replica.replica import Replica as ReplicaCore
 from logstream.core.replica.retention import Keep
+from logstream.core.replica.storing import Disk, Recovered, recover
 from logstream.core.replica.vocabulary import ViewInstalled
 from logstream.core.stream_assigner import StreamAssigner as AssignerCore
 from logstream.core.topics import Topics as TopicsCore
@@ -108,6 +109,7 @@ class Surroundings:
     stopwatch: Callable[[], float] = time.perf_counter
     wall_clock: Callable[[], float] = time.time  # seconds since 1970
     observe: Callable[[Scheduled, Any], None] | None = None
+    disk: Disk | None = None  # None: the node keeps everything in memory, and is another member after a restart
 
 
 @dataclass(slots=True)
@@ -141,7 +143,11 @@ class Node:
     def start(self) -> None:
         """Bind and start. Raises OSError or ValueError, with what is wrong, before any actor runs."""
         transports = self._around.open_transports()
-        store_id = f"{self._around.dice.getrandbits(64):016x}"
+        disk = self._around.disk
+        found = disk.recovered() if disk is not None else None
+        store_id = found.store_id if found is not None else f"{self._around.dice.getrandbits(64):016x}"
+        if disk is not None and found is None:
+            disk.begin(store_id)
         me = Member(self.settings.node.name, store_id, self.settings.node.address)
         loop = self._around.loop
         mesh = Mesh(me, loop.time, self._halt)
@@ -149,7 +155,7 @@ class Node:
         pause_s = self.settings.shared.heartbeat_s
         scheduler = Scheduler(loop, around.turn, around.stopwatch, self._actor_failed, around.observe, pause_s)
         self._running = _Mesh(mesh, scheduler)
-        self._running.refs = self._construct(mesh, scheduler, transports)
+        self._running.refs = self._construct(mesh, scheduler, transports, found)
         mesh.wire(dict(self._running.refs))
         self._running.refs[Seat.CARETAKER].tell(Ping())
 
@@ -180,17 +186,21 @@ class Node:
 
     # --- construction ---
 
-    def _construct(self, mesh: Mesh, scheduler: Scheduler, transports: Transports) -> dict[Seat, SafeRef[Any]]:
+    def _construct(
+        self, mesh: Mesh, scheduler: Scheduler, transports: Transports, found: Recovered | None
+    ) -> dict[Seat, SafeRef[Any]]:
         """All actors, in starting order. None of them runs before this turn of the loop is over."""
         shared, me = self.settings.shared, mesh.me
         caretaker = Caretaker.start(scheduler, mesh, shared.cluster, self._hooks())
         refs: dict[Seat, SafeRef[Any]] = {Seat.CARETAKER: SafeRef(caretaker)}
         replica = ReplicaCore(me, self._replica_settings(transports.receive_buffer))
+        if found is not None:
+            recover(replica, found)
         change = ViewChange(me, self._change_settings(), self._around.dice)
         detector = FailureDetectorCore(me, self._phi_settings())
         elections = Elections(me, ElectionSettings(shared.probe_s, shared.promise_s), self._around.dice)
         discovery = DiscoveryCore(me, shared.agreement(), shared.discovery_s, shared.heartbeat_s, self._expected_nodes)
-        refs[Seat.REPLICA] = SafeRef(Replica.start(scheduler, mesh, replica))
+        refs[Seat.REPLICA] = SafeRef(Replica.start(scheduler, mesh, replica, self._around.disk))
         refs[Seat.VIEW_MANAGER] = SafeRef(ViewManager.start(scheduler, mesh, change))
         refs[Seat.TOPICS] = SafeRef(Topics.start(scheduler, mesh, TopicsCore()))
         refs[Seat.STREAM_ASSIGNER] = SafeRef(StreamAssigner.start(scheduler, mesh, AssignerCore()))
@@ -237,13 +247,19 @@ class Node:
             shared.install_repeat_s,
             shared.promise_s,
             shared.leave_s,
+            durable=self._around.disk is not None,
         )
 
     def _gateway_settings(self) -> GatewaySettings:
         shared = self.settings.shared
         retention = TopicRetention(shared.retention_bytes, shared.retention_records, shared.retention_s)
         return GatewaySettings(
-            shared.record_max, self.settings.node.credit, shared.auto_create, shared.default_partitions, retention
+            shared.record_max,
+            self.settings.node.credit,
+            shared.auto_create,
+            shared.default_partitions,
+            retention,
+            self._around.dice.getrandbits(48),
         )
 
     # --- watching ---
@@ -283,6 +299,8 @@ class Node:
         if self._stopping:
             return
         self._log.info("beginning anew with another store")
+        if self._around.disk is not None:
+            self._around.disk.begin("")  # from now on nobody may find the old one
         self._stop_actors(self._start_again)
 
     def _start_again(self) -> None:

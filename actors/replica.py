@@ -9,9 +9,11 @@ from typing import Any
 from actors.host import CoreActor, Mesh
 from actors.mesh import Seat
 from actors.wiring import TopicRefs, TopicUnwired, TopicWired
+from logstream.core.effects import Effect
 from logstream.core.replica.replica import Replica as Core
+from logstream.core.replica.storing import Disk, Store, Stored, Storing
 from logstream.core.replica.vocabulary import Committed, PartitionTrimmed
-from logstream.runtime import Scheduler
+from logstream.runtime import SafeRef, Scheduler
 
 
 class Replica(CoreActor):
@@ -20,9 +22,16 @@ class Replica(CoreActor):
     seat = Seat.REPLICA
     core: Core
 
-    def __init__(self, scheduler: Scheduler, mesh: Mesh, core: Core) -> None:
+    def __init__(self, scheduler: Scheduler, mesh: Mesh, core: Core, disk: Disk | None = None) -> None:
         super().__init__(scheduler, mesh, core)
         self._logs = TopicRefs()
+        self._disk = disk
+        self._storing = Storing(core) if disk is not None else None
+
+    def on_start(self) -> None:
+        """A member with a store says what it knows."""
+        if self._storing is not None:
+            self.perform(self._storing.start(self.mesh.now()))
 
     def on_receive(self, message: Any) -> None:
         """Wiring is for the host, everything else for the core."""
@@ -31,15 +40,30 @@ class Replica(CoreActor):
                 self._logs.wired(message)
             case TopicUnwired():
                 self._logs.unwired(message)
+            case Stored(number=number) if self._storing is not None:
+                super().perform(self._storing.stored(number))
             case _:
                 super().on_receive(message)
+                if self._storing is not None:
+                    self.perform([])  # a change may have no effects
+
+    def perform(self, effects: list[Effect]) -> None:
+        """With a disk: first what must be written, and of the effects those that need not wait for it."""
+        super().perform(effects if self._storing is None else self._storing.after(effects))
 
     def announce(self, event: object) -> None:
-        """What concerns one partition has one listener."""
+        """What concerns one partition has one listener, what is to be stored is the disk's."""
         if isinstance(event, Committed | PartitionTrimmed):
             self._logs.tell(event)
+        elif isinstance(event, Store):
+            self._store(event)
         else:
             self.mesh.announce(event)
+
+    def _store(self, store: Store) -> None:
+        if self._disk is not None:
+            stored, ref = Stored(store.number), SafeRef[Any](self.actor_ref)
+            self._disk.write(store.change, lambda: ref.tell(stored))
 
     def report(self) -> dict[str, Any]:
         """View, log and commit."""

@@ -57,9 +57,9 @@ class Attempt:
     # --- collect ---
 
     def begin(self) -> list[Effect]:
-        """Ask for promises."""
+        """Ask for promises, first for one's own: it must be kept before any other message bears the epoch (R2)."""
         note = Note("collecting", {"epoch": str(self.epoch), "asked": names_of(self.asked)})
-        return [note, *self._ask(self.asked), SetTimer(CollectTimedOut(self.epoch), self.settings.collect_s)]
+        return [note, *self._ask((self.me,))]
 
     def end(self) -> list[Effect]:
         """Nothing is to come of it any more."""
@@ -70,8 +70,12 @@ class Attempt:
         """Somebody has promised, and says what it holds."""
         if self.gathering:
             return self._too_late(sender)
+        begins = sender == self.me and sender not in self.states
         self.states.setdefault(sender, state)
-        return self._ask_revealed()
+        return (self._ask_others() if begins else []) + self._ask_revealed()
+
+    def _ask_others(self) -> list[Effect]:
+        return [*self._ask(self.asked - {self.me}), SetTimer(CollectTimedOut(self.epoch), self.settings.collect_s)]
 
     def _too_late(self, sender: Member) -> list[Effect]:
         """Who promised after the judgement has no part in it, but must hear what came of it; others answer again."""

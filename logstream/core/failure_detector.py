@@ -122,7 +122,11 @@ class FailureDetector:
                 return self._refused(member)
             case LinkDown():
                 return []
-            case SteppedDown() | ChangeFailed():
+            case SteppedDown(at=at):
+                self._now = max(self._now, at)
+                self._leads = False
+                return self._lose_leader("stepped down")
+            case ChangeFailed():
                 self._leads = False
                 return self._lose_leader("stepped down")
             case _:

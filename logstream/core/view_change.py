@@ -216,6 +216,8 @@ class ViewChange:
         return self._start_if_due()
 
     def _wish_leave(self, member: Member, final: bool) -> list[Effect]:
+        if self._settings.durable:
+            return self._absent(member) if final else []
         led = self.leads and self.view is not None and member in self.view.members
         self._wishes.leave(member, led)
         effects = self._absent(member) if final else []
@@ -302,7 +304,9 @@ class ViewChange:
         self._highest_n = max(self._highest_n, promised.n)
         if attempt.gathering or sender in attempt.gone:
             return []
-        return self._absent(sender) if attempt.again else self._start(attempt.asked, attempt.forced, again=True)
+        if not attempt.again:
+            return self._start(attempt.asked, attempt.forced, again=True)
+        return self._absent(sender) if sender != self.me else self._no_quorum(attempt)
 
     def _judge_if_all_answered(self, attempt: Attempt) -> list[Effect]:
         return self._judge(attempt) if attempt.answered and not attempt.gathering else []
@@ -387,6 +391,8 @@ class ViewChange:
             return effects + self._gone(handed_over=True)
         if self.leads:
             return [*effects, Announce(StepAside(heard=tuple(sorted(self._heard))))]
+        if self._settings.durable:
+            return effects + self._gone(handed_over=False)
         return [*effects, Send(self.view.leader, Leave())]
 
     def _transfer(self, node_id: str) -> list[Effect]:
@@ -403,7 +409,7 @@ class ViewChange:
             return []
         self.leads = False
         note = Note("handing over", {"epoch": str(event.epoch), "to": event.successor.node_id})
-        return [note, Send(event.successor, Handover(event.epoch, self._leaving))]
+        return [note, Send(event.successor, Handover(event.epoch, self._leaving and not self._settings.durable))]
 
     def _stand(self, handover: Handover, leader: Member) -> list[Effect]:
         """The successor that the leader names stands at once, without a ring (R18)."""

@@ -110,3 +110,4 @@ class ChangeSettings:
     install_repeat_s: float = 0.15
     promise_s: float = 1.0
     leave_s: float = 1.0
+    durable: bool = False  # members come back as what they were: who stops stays a member (R18)

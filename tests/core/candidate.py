@@ -28,8 +28,8 @@ from tests.core.builders import A, sent
 class Candidate:
     """A's view changes, its clock, and helpers that answer for the others."""
 
-    def __init__(self, commit: CommitRule = "all", expected: int = 1) -> None:
-        settings = ChangeSettings(commit, lambda: expected)
+    def __init__(self, commit: CommitRule = "all", expected: int = 1, durable: bool = False) -> None:
+        settings = ChangeSettings(commit, lambda: expected, durable=durable)
         self.core = ViewChange(A, settings, random.Random(1))
         self.now = 10.0
 
@@ -62,6 +62,12 @@ class Candidate:
         for member in members:
             effects += self.state(member, installed or self.core.view)
         return effects
+
+    def asks(self, effects: list[Effect]) -> list[Member]:
+        """Whom an attempt that has just begun asks: A itself, and the others when that has promised (R2)."""
+        assert asked(effects) == [A]
+        assert self.core.attempt is not None
+        return sorted(self.core.attempt.asked)
 
     def gathered(self, base: Digest = EMPTY_LOG) -> list[Effect]:
         """A's Replica holds the base."""

@@ -51,8 +51,16 @@ def follower() -> Candidate:
 def test_the_winner_asks_the_members_of_every_view_that_it_knows(follower: Candidate) -> None:
     follower.told(ViewsKnown(view(1, C, A, B), (view(2, C, A, B, D),)))
     effects = follower.told(CandidateElected())
-    assert asked(effects) == [A, B, C, D]
-    assert SetTimer(CollectTimedOut(epoch(2)), 0.4) in effects
+    assert follower.asks(effects) == [A, B, C, D]
+
+
+def test_a_cluster_whose_first_view_was_only_attempted_keeps_its_id() -> None:
+    a, attempted = Candidate(), view(1, C, A, B)
+    a.told(ViewsKnown(None, (attempted,)))
+    a.told(CandidateElected())
+    for member in (A, B, C):
+        a.state(member, None, attempted=(attempted,), last_view=attempted.epoch)
+    assert proposal(a.gathered()).view.cluster_id == "c1"
 
 
 def test_the_winner_asks_the_ring_too_because_one_of_it_may_know_more(follower: Candidate) -> None:
@@ -60,7 +68,7 @@ def test_the_winner_asks_the_ring_too_because_one_of_it_may_know_more(follower: 
     again, and A, the highest of it, would miss C for ever."""
     follower.is_in(view(1, C, A))
     effects = follower.told(CandidateElected((A, B)))
-    assert asked(effects) == [A, B, C]
+    assert follower.asks(effects) == [A, B, C]
     follower.told(LinkDown(C, True, follower.now))
     follower.answers(A)
     later = view(2, C, A, B)
@@ -71,7 +79,7 @@ def test_the_winner_asks_the_ring_too_because_one_of_it_may_know_more(follower: 
 def test_a_refusal_asks_the_ring_again(follower: Candidate) -> None:
     follower.is_in(view(1, C, A))
     follower.told(CandidateElected((A, B)))
-    assert asked(follower.hears(B, Refuse(epoch(2), epoch(5, B)))) == [A, B, C]
+    assert follower.asks(follower.hears(B, Refuse(epoch(2), epoch(5, B)))) == [A, B, C]
 
 
 def test_the_winner_installs_a_view_of_its_responders(follower: Candidate) -> None:
@@ -119,7 +127,7 @@ def test_with_majority_a_responder_takes_the_place_of_its_older_incarnation() ->
 
 def test_a_host_that_refuses_is_asked_but_not_waited_for(follower: Candidate) -> None:
     follower.told(LinkDown(C, True, follower.now))
-    assert asked(follower.told(CandidateElected())) == [A, B, C]
+    assert follower.asks(follower.told(CandidateElected())) == [A, B, C]
     assert announced(follower.answers(A, B), Gather)
 
 
@@ -171,7 +179,7 @@ def test_a_winner_whose_own_replica_has_promised_more_starts_once_more_above_it(
     """The promise may be announced after the ring came back: then the Replica refuses its own candidate."""
     follower.told(CandidateElected())
     effects = follower.hears(A, Refuse(epoch(2), epoch(5, B)))
-    assert asked(effects) == [A, B, C]
+    assert follower.asks(effects) == [A, B, C]
     assert follower.core.attempt is not None and follower.core.attempt.epoch == epoch(6)
 
 
@@ -300,7 +308,7 @@ def test_who_is_outside_the_view_hears_of_it_for_a_while(leader: Candidate) -> N
 
 def test_with_all_a_lost_member_makes_the_leader_change_the_view(leader: Candidate) -> None:
     """Q9a: only a view change takes a member out of the denominator."""
-    assert asked(leader.told(MemberLost(C))) == [A, B, C]
+    assert leader.asks(leader.told(MemberLost(C))) == [A, B, C]
     leader.answers(A, B)
     leader.due(CollectTimedOut(epoch(2)))
     assert proposal(leader.gathered()).view.members == (A, B)
@@ -318,7 +326,7 @@ def test_a_leader_that_hears_too_few_changes_nothing() -> None:
     a.leads(view(1, A, B))
     assert a.told(MemberLost(B)) == []
     assert a.caught_up(D) == []
-    assert asked(a.told(ServingJudged((A, B)))) == [A, B, D]
+    assert a.asks(a.told(ServingJudged((A, B)))) == [A, B, D]
 
 
 def test_the_wish_stays_until_enough_are_heard_again() -> None:
@@ -326,7 +334,7 @@ def test_the_wish_stays_until_enough_are_heard_again() -> None:
     a.leads(view(1, A, B, C, D, E))
     a.told(ServingJudged((A, B)))
     assert a.told(MemberLost(C)) == []
-    assert asked(a.told(ServingJudged((A, B, D)))) == [A, B, C, D, E]
+    assert a.asks(a.told(ServingJudged((A, B, D)))) == [A, B, C, D, E]
 
 
 def test_a_lost_member_that_is_heard_again_before_anything_was_started_is_no_reason() -> None:
@@ -356,14 +364,14 @@ def test_a_member_that_dies_after_its_answer_is_left_out_by_the_next_change(lead
     leader.told(MemberLost(C))
     leader.gathered()
     leader.acked_by(A, B, D)
-    assert asked(leader.is_in(view(2, A, B, C, D))) == [A, B, C, D]
+    assert leader.asks(leader.is_in(view(2, A, B, C, D))) == [A, B, C, D]
 
 
 # --- stalled members ---
 
 
 def test_a_stalled_member_is_left_out_by_name_though_it_answers(leader: Candidate) -> None:
-    assert asked(leader.told(MemberStalled(C))) == [A, B, C]
+    assert leader.asks(leader.told(MemberStalled(C))) == [A, B, C]
     leader.answers(A, B, C)
     effects = leader.gathered()
     assert proposal(effects).view.members == (A, B)
@@ -388,7 +396,7 @@ def test_a_stalled_member_comes_back_after_three_seconds(leader: Candidate) -> N
     leader.now += 2.9
     assert leader.caught_up(C) == []
     leader.now += 0.2
-    assert asked(leader.caught_up(C)) == [A, B, C]
+    assert leader.asks(leader.caught_up(C)) == [A, B, C]
 
 
 def test_a_member_that_stalls_while_somebody_else_leads_is_not_ours_to_judge(follower: Candidate) -> None:

@@ -36,8 +36,8 @@ CREDIT = 1 << 20
 class Broker:
     """A leads and serves topic t alone; nothing is ever committed unless a test says so."""
 
-    def __init__(self) -> None:
-        self.core = Gateway(A, GatewaySettings(BYTES_MAX, CREDIT, True, 1))
+    def __init__(self, first_request: int = 0) -> None:
+        self.core = Gateway(A, GatewaySettings(BYTES_MAX, CREDIT, True, 1, first_request=first_request))
         for event in (
             LeaderFound(A),
             ViewInstalled(view(1, A, B, leader=A), leads=True),
@@ -185,3 +185,9 @@ def test_turns_are_kept_when_the_same_correlation_comes_twice() -> None:
     assert sessions.answer(first, answer) == [Reply(ONE, 7, answer)]
     assert sessions.answer(again, answer) == [Reply(ONE, 7, answer)]
     assert not sessions.is_full(ONE, BYTES_MAX + 1)
+
+
+def test_requests_of_two_lives_of_one_member_have_different_numbers() -> None:
+    """A durable member comes back under its identity, and what it forwarded before may still be answered."""
+    (earlier,), (later,) = Broker(1 << 20).fill(1), Broker(1 << 40).fill(1)
+    assert earlier != later

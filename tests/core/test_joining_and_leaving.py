@@ -47,7 +47,7 @@ def leader() -> Candidate:
 
 def test_a_learner_that_has_caught_up_is_admitted(leader: Candidate) -> None:
     effects = leader.caught_up(D)
-    assert asked(effects) == [A, B, C, D]
+    assert leader.asks(effects) == [A, B, C, D]
     for member in (A, B, C):
         leader.state(member, view(1, A, B, C))
     leader.state(D, None)
@@ -64,7 +64,7 @@ def test_a_joiner_that_does_not_answer_is_not_tried_again_for_three_seconds_then
     for waited, refused_s in ((0.0, 3.0), (3.0, 6.0)):
         leader.now += waited
         current = leader.core.view
-        assert asked(leader.caught_up(D)) == [A, B, C, D]
+        assert leader.asks(leader.caught_up(D)) == [A, B, C, D]
         for member in (A, B, C):
             leader.state(member, current)
         attempt = leader.core.attempt
@@ -85,7 +85,7 @@ def test_one_change_runs_at_a_time_and_the_next_takes_up_what_came_meanwhile(lea
     assert leader.hears(C, Leave()) == []
     leader.installs()
     effects = leader.is_in(view(2, A, B, C, D))
-    assert asked(effects) == [A, B, C, D]
+    assert leader.asks(effects) == [A, B, C, D]
     assert leader.core.attempt is not None and leader.core.attempt.leavers == {C}
 
 
@@ -95,14 +95,14 @@ def test_growth_beyond_the_expected_size_waits_for_a_second(leader: Candidate) -
     effects = leader.caught_up(NEW_B)
     assert effects == [SetTimer(GrowthDue(), 0.75)]
     leader.now += 0.75
-    assert asked(leader.due(GrowthDue())) == [A, B, NEW_B, C, D]
+    assert leader.asks(leader.due(GrowthDue())) == [A, B, NEW_B, C, D]
 
 
 def test_growth_below_the_expected_size_does_not_wait() -> None:
     a = Candidate(expected=4)
     a.is_in(view(1, A))
     a.is_in(view(2, A, B))
-    assert asked(a.caught_up(C)) == [A, B, C]
+    assert a.asks(a.caught_up(C)) == [A, B, C]
 
 
 def test_a_leaver_does_not_wait_for_growth(leader: Candidate) -> None:
@@ -217,7 +217,7 @@ def test_a_leaver_never_stands(leader: Candidate) -> None:
 def test_the_successor_stands_at_once_and_leaves_the_leaver_out() -> None:
     a = Candidate()
     a.is_in(view(1, B, A, C))
-    assert asked(a.hears(B, Handover(epoch(1, B), leaving=True))) == [A, B, C]
+    assert a.asks(a.hears(B, Handover(epoch(1, B), leaving=True))) == [A, B, C]
     for member in (A, B, C):
         a.state(member, view(1, B, A, C))
     assert proposal(a.gathered()).view.members == (A, C)
@@ -238,6 +238,34 @@ def test_a_member_whose_last_word_came_is_not_waited_for(leader: Candidate) -> N
     assert announced(leader.hears(C, Leave(final=True)), Gather)
 
 
+def test_a_durable_follower_goes_and_stays_a_member() -> None:
+    """R18: it comes back as what it was, and is counted meanwhile."""
+    a = Candidate(durable=True)
+    a.is_in(view(1, B, A))
+    effects = a.told(LeaveCluster())
+    assert announced(effects, Left) == [Left(handed_over=False)]
+    assert sent(effects, Leave) == [Send(B, Leave(final=True))]
+
+
+def test_a_durable_leader_hands_over_and_goes_as_a_member() -> None:
+    a = Candidate(durable=True)
+    a.leads(view(1, A, B, C))
+    assert announced(a.told(LeaveCluster()), StepAside)
+    assert sent(a.told(SteppedAside(epoch(1), B)), Handover) == [Send(B, Handover(epoch(1), leaving=False))]
+    assert announced(a.is_in(view(2, B, A, C)), Left)
+
+
+def test_the_last_word_of_a_durable_member_takes_nobody_out() -> None:
+    a = Candidate(durable=True)
+    a.leads(view(1, A, B, C))
+    assert a.hears(C, Leave(final=True)) == []
+    a.caught_up(D)
+    for member in (A, B, C):
+        a.state(member, view(1, A, B, C))
+    a.state(D, None)
+    assert proposal(a.gathered()).view.members == (A, B, C, D)
+
+
 def test_an_empty_cluster_shrinks_to_its_leader(leader: Candidate) -> None:
-    assert asked(leader.told(ShrinkToSelf())) == [A, B, C]
+    assert leader.asks(leader.told(ShrinkToSelf())) == [A, B, C]
     assert leader.installs().members == (A,)

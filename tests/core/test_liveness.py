@@ -248,6 +248,11 @@ def test_a_leader_that_leads_no_more_is_leaderless_at_once(a: Watch, event: obje
     assert announced(a.told(event), LeaderLost) == []
 
 
+def test_a_member_that_comes_back_is_leaderless_since_it_is_there() -> None:
+    """R4: it has heard nobody yet; how long it has been without a leader must not count from the clock's zero."""
+    assert announced(Watch().told(SteppedDown(12.0)), LeaderLost) == [LeaderLost(12.0)]
+
+
 def test_a_leader_that_promised_to_a_candidate_which_dies_is_leaderless_after_the_fail_time(a: Watch) -> None:
     """R4: it hears nobody, not even itself. Without this a cluster whose candidate died stood still for ever."""
     assert a.told(Promised(epoch(2, B))) == [SetTimer(CheckDue(), CHECK_S)]

@@ -22,7 +22,7 @@ from logstream.core.view_vocabulary import (
 )
 from logstream.protocol.messages import Handover, Refuse, ViewInstall
 from tests.core.builders import A, B, C, D, E, announced, epoch, sent, view
-from tests.core.candidate import Candidate, asked, installs, proposal
+from tests.core.candidate import Candidate, installs, proposal
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_an_operator_names_the_successor(leader: Candidate) -> None:
 def test_the_named_successor_keeps_the_old_leader_as_a_member() -> None:
     a = Candidate()
     a.is_in(view(1, B, A, C))
-    assert asked(a.hears(B, Handover(epoch(1, B), leaving=False))) == [A, B, C]
+    assert a.asks(a.hears(B, Handover(epoch(1, B), leaving=False))) == [A, B, C]
     a.answers(A, B, C)
     assert proposal(a.gathered()).view.members == (A, B, C)
 
@@ -80,7 +80,7 @@ def test_a_follower_hands_nothing_over(follower: Candidate) -> None:
 def test_a_forced_view_consists_of_its_responders_in_a_new_lineage(follower: Candidate) -> None:
     """The operator's word replaces Q3 for one COLLECT and its INSTALL: n + 1,000, new lineage, M = responders."""
     effects = follower.told(ForceView())
-    assert asked(effects) == [A, B, C]
+    assert follower.asks(effects) == [A, B, C]
     follower.answers(A)
     assert announced(follower.due(CollectTimedOut(epoch(1002))), Gather)
     [(to, install)] = installs(follower.gathered()).items()

@@ -45,7 +45,6 @@ def test_a_founder_asks_itself_and_installs_a_view_of_itself() -> None:
     a = Candidate()
     effects = a.told(FoundCluster())
     assert asked(effects) == [A]
-    assert SetTimer(CollectTimedOut(epoch(1)), 0.4) in effects
     effects = a.state(A, None)
     assert announced(effects, Gather) == [Gather(epoch(1), A, EMPTY_LOG)]
     [(to, install)] = installs(a.gathered()).items()
@@ -58,6 +57,14 @@ def test_a_founder_asks_itself_and_installs_a_view_of_itself() -> None:
 
 
 # --- R3: collect ---
+
+
+def test_nobody_hears_of_an_epoch_before_the_candidate_has_promised_it_itself(leader: Candidate) -> None:
+    """R2: its promise may have to reach a disk first."""
+    assert asked(leader.hears(C, Leave())) == [A]
+    effects = leader.state(A, leader.core.view)
+    assert asked(effects) == [B, C]
+    assert SetTimer(CollectTimedOut(epoch(2)), 0.4) in effects
 
 
 def test_a_change_is_never_judged_at_the_first_quorum(leader: Candidate) -> None:
@@ -97,7 +104,7 @@ def test_too_few_answers_are_no_quorum_and_time_never_changes_that(leader: Candi
         assert [one.text for one in effects if isinstance(one, Note)] == ["NO_QUORUM"]
         assert announced(effects, ChangeFailed) == [ChangeFailed(epoch(n))]
         assert (leader.core.attempt, leader.core.leads, leader.core.missing) == (None, False, (B, C))
-        assert asked(leader.told(CandidateElected())) == [A, B, C]
+        assert leader.asks(leader.told(CandidateElected())) == [A, B, C]
 
 
 def test_the_answers_must_be_enough_for_every_attempted_view_too(leader: Candidate) -> None:
@@ -132,7 +139,7 @@ def test_members_of_a_revealed_view_are_asked_too(leader: Candidate) -> None:
 def test_a_refusal_starts_once_more_above_it(leader: Candidate) -> None:
     leader.hears(C, Leave())
     effects = leader.hears(B, Refuse(epoch(2), epoch(7, D)))
-    assert asked(effects) == [A, B, C]
+    assert leader.asks(effects) == [A, B, C]
     assert leader.core.attempt is not None and leader.core.attempt.epoch == epoch(8)
 
 
@@ -235,7 +242,7 @@ def test_an_attempt_that_nobody_answers_for_the_promise_time_is_given_up(leader:
 
 def test_a_member_with_a_higher_promise_makes_the_leader_change_the_view(leader: Candidate) -> None:
     effects = leader.hears(B, Hello(epoch(6, C), epoch(1)))
-    assert asked(effects) == [A, B, C]
+    assert leader.asks(effects) == [A, B, C]
     assert leader.core.attempt is not None and leader.core.attempt.epoch == epoch(7)
 
 

@@ -53,6 +53,7 @@ class GatewaySettings:
     auto_create: bool
     default_partitions: int
     retention: TopicRetention = AS_CLUSTER  # what a topic without limits of its own keeps
+    first_request: int = 0  # random, so that an answer to an earlier process of this member fits no request of this one
 
 
 class Gateway:
@@ -63,7 +64,7 @@ class Gateway:
         catalog = self.catalog = Catalog(settings.retention)
         self.sessions = Sessions()
         answers = Answers(standing, catalog, settings.record_max)
-        requests = self.requests = Requests(standing, answers, self.sessions)
+        requests = self.requests = Requests(standing, answers, self.sessions, settings.first_request)
         self.producing = Producing(standing, catalog, requests, settings.record_max)
         self.fetching = Fetching(standing, catalog, answers, requests, settings.credit)
         self._locating = Locating(standing, catalog, answers, requests)

@@ -46,12 +46,12 @@ class Pending:
 class Requests:
     """The requests that one broker has under way."""
 
-    def __init__(self, standing: Standing, answers: Answers, sessions: Sessions) -> None:
+    def __init__(self, standing: Standing, answers: Answers, sessions: Sessions, first: int) -> None:
         self.now = 0.0  # of the newest event, in seconds
         self._standing, self._answers, self._sessions = standing, answers, sessions
         self._pending: dict[int, Pending] = {}
         self.held = Holding()
-        self._last = 0
+        self._last = first
         self._looking = False  # the timer runs
 
     # --- pending ---

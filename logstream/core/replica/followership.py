@@ -13,7 +13,7 @@ from logstream.core.effects import CancelTimer, Effect, Send, SetTimer
 from logstream.core.events import Via
 from logstream.core.replica.history import History
 from logstream.core.replica.holdback import Holdback
-from logstream.protocol.identity import View
+from logstream.protocol.identity import EMPTY_LOG, View
 from logstream.protocol.messages import Entry, Heartbeat, Nack, Replicate, ReplicateAck
 
 NACK_MAX_S = 0.5
@@ -69,7 +69,10 @@ class Followership:
         """Everything up to here is stored; only what is contiguous counts."""
         hears = self._multicast_at is not None and at - self._multicast_at < self._hearing_s
         credit = min(self.holdback.room, self._receive_buffer)
-        return ReplicateAck(self.view.epoch, self._history.end, self._history.log.chain, credit, hears)
+        end, log = self._history.stored_end, self._history.log
+        if end < log.start - 1:  # the checkpoint is not on the disk yet
+            return ReplicateAck(self.view.epoch, 0, EMPTY_LOG.chain, credit, hears)
+        return ReplicateAck(self.view.epoch, end, log.chain_at(end), credit, hears)
 
     def nack_due(self) -> list[Effect]:
         """Ask for the gap, and again later; whoever moves on starts the back-off anew."""

@@ -51,6 +51,7 @@ class History:
         """An empty history, or one that starts from a checkpoint, whose tables are now its own."""
         self.log = Log() if after is None else Log(after.gseq, after.chain, after.epoch)
         self.commit = self.log.end
+        self.stored: int | None = None  # the last gseq on this member's disk; None: it has none, memory is its store
         self._head = Tables() if after is None else after.tables
         self._tables = self._head.fork()
         self._head_is_shared = False  # with a fork: copied before it changes
@@ -60,6 +61,11 @@ class History:
     def end(self) -> int:
         """The last gseq held."""
         return self.log.end
+
+    @property
+    def stored_end(self) -> int:
+        """The last gseq that this member may acknowledge, and count for itself (R9)."""
+        return self.end if self.stored is None else min(self.stored, self.end)
 
     @property
     def dedup(self) -> Dedup:

@@ -213,7 +213,7 @@ class Leadership:
 
     def store_own(self) -> None:
         """This member has stored its own log up to its end."""
-        self.tally.ack(self._me, self._history.end)
+        self.tally.ack(self._me, self._history.stored_end)
 
     def acked(self, member: Member, ack: ReplicateAck, at: float) -> list[Effect]:
         """A member has stored everything up to ack.gseq (R9, R10).

@@ -10,9 +10,21 @@ timer ends it; only an installed leader of the promised epoch does.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from logstream.protocol.errors import LocalProtocolError
 from logstream.protocol.identity import NO_EPOCH, Digest, Epoch, Member, View
 from logstream.protocol.messages import State
+
+
+class Votes(NamedTuple):
+    """The state marked * in the protocol, but for the log: what a store must keep of a Promise (R19)."""
+
+    promised: Epoch
+    last_view: Epoch
+    installed: View | None
+    attempted: tuple[View, ...]
+    accepted: View | None
 
 
 class Promise:
@@ -36,6 +48,16 @@ class Promise:
     def lineage(self) -> Epoch:
         """The lineage of the view that the log is of."""
         return self.accepted.lineage if self.accepted is not None else NO_EPOCH
+
+    @property
+    def votes(self) -> Votes:
+        """What must survive this process, where anything does."""
+        return Votes(self.promised, self.last_view, self.installed, self.attempted, self.accepted)
+
+    def recover(self, votes: Votes) -> None:
+        """Be what was stored, frozen."""
+        self.promised, self.last_view, self.installed, self.attempted, self.accepted = votes
+        self.active = None
 
     def promise(self, epoch: Epoch) -> bool:
         """Promise to follow nobody below this epoch (R2). False: a higher one is promised already."""
