@@ -157,11 +157,12 @@ class PretendProducer(PretendClient):
         self.acknowledged: dict[bytes, tuple[int, int]] = {}  # value -> partition, offset
         self.failed: dict[bytes, LogStreamError] = {}
 
-    def send(self, topic: str, values: Sequence[bytes], key: bytes | None = None) -> None:
-        """Produce these values, in this order; each is its own ticket."""
+    def send(self, topic: str, values: Sequence[bytes], key: bytes | None = None, padding: int = 0) -> None:
+        """Produce these values, in this order, each with so many bytes of padding; each is its own ticket."""
         at = self.loop.time()
         at_ms = int((EPOCH_S + at) * 1000)
-        self.tell(Submitted([Outgoing(topic, value, key, (), None, at_ms, value) for value in values], at))
+        headers = (("padding", b"." * padding),) if padding else ()
+        self.tell(Submitted([Outgoing(topic, value, key, headers, None, at_ms, value) for value in values], at))
 
     def told(self, effect: Any) -> None:
         """Note what became of a value."""

@@ -13,11 +13,14 @@ from actors.node import Node, Surroundings
 from logstream.core.consumer import ConsumerSettings
 from logstream.core.producer import ProducerSettings
 from logstream.core.replica.replica import Replica
+from logstream.core.replica.storing import Recovered
+from logstream.protocol.identity import Member
 from logstream.protocol.messages import ClientRequest
 from logstream.runtime import NodeActor
 from logstream.settings import NodeSettings, Settings, SharedSettings
 from simulation.clients import PretendConsumer, PretendProducer
 from simulation.climate import Climate
+from simulation.disk import PretendDisk
 from simulation.machine import Machine
 from simulation.network import Network
 from simulation.transports import PretendStack
@@ -48,7 +51,14 @@ class PretendMemory:
 class Cluster:
     """Nodes n1, n2, ... and their clients, all of one seed."""
 
-    def __init__(self, seed: int, climate: Climate, shared: SharedSettings, memory_max: int = MEMORY_MAX) -> None:
+    def __init__(
+        self,
+        seed: int,
+        climate: Climate,
+        shared: SharedSettings,
+        memory_max: int = MEMORY_MAX,
+        durable: bool = False,
+    ) -> None:
         self.loop = VirtualLoop(seed)
         self.network = Network(self.loop, climate)
         self.nodes: dict[str, Node] = {}
@@ -57,18 +67,27 @@ class Cluster:
         self.ended: Callable[[str, int, str], None] | None = None  # a node has stopped: exit code, reason
         self._shared = shared
         self._memory_max = memory_max  # of each node, in bytes
+        self.durable = durable  # every node has a disk, and comes back as the member that it was (R19)
+        self.found: Callable[[Member, Recovered], None] | None = None  # a node has come back with its store
+        self.disks: dict[str, PretendDisk] = {}  # of durable nodes
         self.client_addresses: list[str] = []
         self._memories: dict[str, PretendMemory] = {}
         self.machines: dict[str, Machine] = {}
 
     def start(self, *names: str) -> None:
-        """Start these nodes; one that ran before comes back with empty memory."""
+        """Start these nodes; one that ran before comes back with what its disk holds, if it has one."""
         for name in names:
             node = Node(self._settings(name), self._surroundings(name))
             node.on_stopped = partial(self._stopped, name)
             self.nodes[name] = node
             self.stopped.pop(name, None)
+            self._tell_what_was_found(name)
             node.start()
+
+    def _tell_what_was_found(self, name: str) -> None:
+        found = self.disks[name].recovered() if self.durable else None
+        if found is not None and self.found is not None:
+            self.found(Member(name, found.store_id, self.address_of(name)), found)
 
     def _settings(self, name: str) -> Settings:
         node = NodeSettings(name=name, address=self.address_of(name), memory_max=self._memory_max)
@@ -83,6 +102,7 @@ class Cluster:
             return PretendStack(self.network, machine, self._shared.cluster)
 
         observe = partial(self.observe, name) if self.observe is not None else None
+        disk = self._disk(name, machine) if self.durable else None
         return Surroundings(
             machine,
             open_transports,
@@ -92,7 +112,19 @@ class Cluster:
             stopwatch=self.loop.time,
             wall_clock=machine.wall_time,
             observe=observe,
+            disk=disk,
         )
+
+    def _disk(self, name: str, machine: Machine) -> PretendDisk:
+        if name not in self.disks:
+            self.disks[name] = PretendDisk(random.Random(self.loop.dice.getrandbits(64)))
+        self.disks[name].machine = machine
+        return self.disks[name]
+
+    def _gone(self, name: str) -> None:
+        """Whatever ended a node's process, its disk has what it has."""
+        if name in self.disks:
+            self.disks[name].crash()
 
     def _machine(self) -> Machine:
         dice, rates = self.loop.dice, self.network.climate.clock_rates
@@ -100,6 +132,7 @@ class Cluster:
 
     def _stopped(self, name: str, exit_code: int, reason: str) -> None:
         self.stopped[name] = (exit_code, reason)
+        self._gone(name)
         self.nodes.pop(name, None)
         if self.ended is not None:
             self.ended(name, exit_code, reason)
@@ -112,6 +145,7 @@ class Cluster:
         """kill -9: nothing runs any more, its memory is gone. Silent: the power is, so not even its kernel speaks."""
         node = self.nodes.pop(name)
         self.machines[name].kill()
+        self._gone(name)
         self.network.detach(node.settings.node.address, silent)
 
     # --- looking inside ---

@@ -14,14 +14,15 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from typing import Any
 
-from logstream.core.events import Via
+from actors.mesh import Seat
+from logstream.core.events import LinkDown
+from logstream.core.view_vocabulary import CandidateElected
 from logstream.protocol.envelope import Envelope
-from logstream.protocol.identity import Epoch, Member
+from logstream.protocol.identity import Member
 from logstream.protocol.messages import (
     ChangeLeader,
-    Heartbeat,
     Message,
     Replicate,
     ReplicateAck,
@@ -30,11 +31,13 @@ from logstream.protocol.messages import (
     ViewInstall,
     ViewInstallAck,
 )
+from logstream.runtime import SafeRef
 from simulation.climate import storm
 from simulation.cluster import Cluster
 from simulation.cuts import Cut
 from simulation.mercy import Mercy
 from simulation.network import Host
+from simulation.strangers import Strangers
 
 AMBUSHES: tuple[type[Message], ...] = (StateExchange, State, ViewInstall, ViewInstallAck, Replicate, ReplicateAck)
 AMBUSH_S = 3.0  # how long one waits for its victim
@@ -54,6 +57,8 @@ class Faults:
         self._dice = dice
         self._say = say
         self._over = False
+        self._strangers = Strangers(cluster, dice)
+        self._network.on_stream.append(self._strangers.listen)
         self._climate = cluster.network.climate
         self.kinds: tuple[tuple[Callable[[], str], int], ...] = (
             (self.kill, 8),
@@ -73,7 +78,9 @@ class Faults:
             (self.reset, 4),
             (self.step_clock, 2),
             (self.change_leader, 3),
-            (self.stranger, 2),
+            (self.needless_election, 4),
+            (self.stranger, 4),
+            (self.late_word, 3),
             (self.ambush, 14),
         )
 
@@ -310,18 +317,36 @@ class Faults:
             return ""
         return f"{asked} is asked to let {wanted} lead"
 
-    def stranger(self) -> str:
-        """Another cluster's leader of the same name speaks to a node: nothing may change by it (I20)."""
-        hosts = list(self._network.hosts.values())
-        if not hosts:
+    def needless_election(self) -> str:
+        """One node is wrong about a live leader: it stands against it, or takes it for gone and asks around (R4)."""
+        names = [name for name in self._awake() if self._follows(name)]
+        if not names:
             return ""
-        host = self._dice.choice(hosts)
-        member = Member("n0", "f" * 16, "127.0.0.1:8000")
-        heartbeat = Heartbeat(Epoch.of(1_000_000, member), 1, 1, (member,))
-        envelope = Envelope(heartbeat, host.identity.cluster, "f" * 16, member)
-        stranger = replace_host(host, member)
-        self._network.datagram(stranger, envelope, Via.MULTICAST)
-        return "a stranger claims to lead"
+        name = self._dice.choice(names)
+        view = self._cluster.replica(name).promise.active
+        assert view is not None
+        if self._dice.random() < 0.5:
+            self._tell(name, Seat.VIEW_MANAGER, CandidateElected(view.members))
+            return f"{name} stands against {view.leader}"
+        self._tell(name, Seat.FAILURE_DETECTOR, LinkDown(view.leader, True, self._cluster.machines[name].time()))
+        return f"{name} takes {view.leader} for gone"
+
+    def _follows(self, name: str) -> bool:
+        if not self._cluster.nodes[name].running:
+            return False
+        promise = self._cluster.replica(name).promise
+        return promise.active is not None and not promise.leads
+
+    def _tell(self, name: str, seat: Seat, event: object) -> None:
+        SafeRef[Any](self._cluster.actor(name, seat).actor_ref).tell(event)
+
+    def stranger(self) -> str:
+        """Another cluster speaks to a node (I20)."""
+        return self._strangers.speak()
+
+    def late_word(self) -> str:
+        """Something that a dead incarnation said arrives only now (R15)."""
+        return self._strangers.speak_for_the_dead()
 
     # --- rare moments ---
 
@@ -374,8 +399,3 @@ class Faults:
 
 def void(_: object) -> None:
     """For a callback that returns nothing."""
-
-
-def replace_host(host: Host, member: Member) -> Host:
-    """Somebody who speaks on this network and is none of its hosts."""
-    return replace(host, me=member)

@@ -1,6 +1,6 @@
 """What clients were told, judged as they hear it, with Jepsen's words.
 
-lost-write            acknowledged, and in the end not in the log
+lost-write            acknowledged, and in the end not in the log, or read by nobody who reads everything
 unseen                committed, and in the end not read by a consumer that reads everything
 duplicate             one value committed or read twice
 inconsistent-offsets  one value at two places, or one place with two values
@@ -52,7 +52,7 @@ class Histories:
 
     def heard_record(self, reader: str, topic: str, partition: int, offset: int, value: bytes) -> None:
         """A consumer was given a record. Raises Violation."""
-        expected = self._next.get((reader, topic, partition), offset)
+        expected = self._next.get((reader, topic, partition), min(offset, self.ledger.start(topic, partition)))
         if offset > expected:
             raise Violation("poll-skip", f"{reader} read {topic}/{partition}/{offset}, {expected} was next")
         if offset < expected:
@@ -66,16 +66,22 @@ class Histories:
             raise Violation("duplicate", f"{reader} read {value!r} twice")
         seen.add(value)
 
+    def heard_out_of_range(self, reader: str, topic: str, positions: dict[int, int]) -> None:
+        """A consumer at these positions, by partition, was told that one is trimmed (R13, R22). Raises Violation."""
+        if all(position >= self.ledger.start(topic, partition) for partition, position in positions.items()):
+            starts = {partition: self.ledger.start(topic, partition) for partition in positions}
+            raise Violation("R22", f"{reader} stood at {positions} and is out of range, trimmed to is {starts}")
+
     def position(self, reader: str, topic: str, partition: int) -> int:
-        """The offset that this consumer reads next."""
-        return self._next.get((reader, topic, partition), 0)
+        """The offset that this consumer reads next; what is trimmed it need not."""
+        return max(self._next.get((reader, topic, partition), 0), self.ledger.start(topic, partition))
 
     # --- in the end ---
 
     def check_end(self, readers: list[str], topic: str) -> None:
         """After heal and calm: the acknowledged is in the log, and the log was read. Raises Violation."""
         for value, (_, partition, offset) in self.acknowledged.items():
-            if value not in self.ledger.places:
+            if value not in self.ledger.places and value not in self.ledger.deleted:
                 raise Violation(
                     "lost-write", f"{value!r} was acknowledged at {partition}/{offset} and is not in the log"
                 )
@@ -84,7 +90,15 @@ class Histories:
                 raise Violation("I15", f"{value!r} is committed, its producer was told {error!r}")
         topic_id = self.ledger.topics.get(topic, 0)
         for (found, partition), records in self.ledger.records.items():
-            for reader in readers if found == topic_id else ():
-                if self.position(reader, topic, partition) < len(records):
-                    unread = records[self.position(reader, topic, partition)]
-                    raise Violation("unseen", f"{unread!r} is committed and {reader} did not read it")
+            if found == topic_id and readers:
+                self._check_read(readers, topic, partition, records)
+
+    def _check_read(self, readers: list[str], topic: str, partition: int, records: list[bytes]) -> None:
+        positions = {reader: self.position(reader, topic, partition) for reader in readers}
+        for offset in range(max(positions.values()), len(records)):
+            if records[offset] in self.acknowledged:
+                text = f"{records[offset]!r} was acknowledged at {partition}/{offset} and nobody finds it there"
+                raise Violation("lost-write", text)
+        for reader, position in positions.items():
+            if position < len(records):
+                raise Violation("unseen", f"{records[position]!r} is committed and {reader} did not read it")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from logstream.protocol import codec
 from logstream.protocol.batches import NO_PRODUCER, Batch, base_offset_in, header_of
 from logstream.protocol.identity import Epoch
-from logstream.protocol.messages import Entry, EntryKind, TopicCreated, TopicDeleted
+from logstream.protocol.messages import Entry, EntryKind, TopicCreated, TopicDeleted, Trimmed
 from logstream.protocol.records import read
 from simulation.violation import Violation
 
@@ -28,7 +28,9 @@ class Ledger:
         self.epochs: list[Epoch] = []  # of the view that committed it first, by gseq - 1
         self.topics: dict[str, int] = {}  # the newest topic of each name
         self.records: dict[Slot, list[bytes]] = {}  # by offset
+        self.starts: dict[Slot, int] = {}  # below these offsets a decision has trimmed (R22); not here: nothing
         self.places: dict[bytes, tuple[Slot, int]] = {}  # value -> where it is; values are unique by construction
+        self.deleted: dict[bytes, list[tuple[Slot, int]]] = {}  # value -> where it was, in topics that are no more
         self._sequences: dict[tuple[int, Slot], tuple[int, int]] = {}  # producer epoch, next sequence
 
     @property
@@ -86,17 +88,36 @@ class Ledger:
             case TopicDeleted(topic_id=topic_id, name=name):
                 if self.topics.get(name) == topic_id:
                     del self.topics[name]
+                self._delete(topic_id)
+            case Trimmed(topic_id=topic_id, partition=partition, start=start):
+                self._trim((topic_id, partition), start)
+
+    def _trim(self, slot: Slot, start: int) -> None:
+        """R22: only what is committed is trimmed."""
+        if start > len(self.records.get(slot, ())):
+            raise Violation("R22", f"{slot} is trimmed to {start}, committed are {len(self.records.get(slot, ()))}")
+        self.starts[slot] = max(start, self.starts.get(slot, 0))
+
+    def _delete(self, topic_id: int) -> None:
+        """A producer may send again, to a topic made anew, what it has no answer for."""
+        for slot, records in self.records.items():
+            for value in records if slot[0] == topic_id else ():
+                self.deleted.setdefault(value, []).append(self.places.pop(value))
+
+    def start(self, topic: str, partition: int) -> int:
+        """The first offset of this partition that no decision has trimmed."""
+        return self.starts.get((self.topics.get(topic, 0), partition), 0)
 
     # --- what clients were told ---
 
     def acknowledged(self, topic: str, value: bytes, partition: int, offset: int) -> None:
         """A producer heard that this value is at this offset (I11). Raises Violation if it is not."""
-        place = self.places.get(value)
-        if place is None:
+        places = [self.places[value]] if value in self.places else []
+        places += self.deleted.get(value, ())
+        if not places:
             raise Violation("I11", f"{value!r} was acknowledged at {topic}/{partition}/{offset}, it is not committed")
-        (_, committed_partition), committed_offset = place
-        if (committed_partition, committed_offset) != (partition, offset):
-            text = f"{value!r} was acknowledged at {partition}/{offset}, committed at {place}"
+        if all((slot[1], committed) != (partition, offset) for slot, committed in places):
+            text = f"{value!r} was acknowledged at {partition}/{offset}, committed at {places[0]}"
             raise Violation("inconsistent-offsets", text)
 
     def was_read(self, reader: str, topic: str, partition: int, offset: int, value: bytes) -> None:

@@ -33,6 +33,8 @@ class Mercy:
     def expendable(self) -> list[str]:
         """The nodes of which any one may die now."""
         living = self._living()
+        if self._cluster.durable:  # it comes back as what it was
+            return list(living)
         everybody = list(living.values())
         spared = []
         for name in living:
@@ -71,7 +73,9 @@ class Mercy:
         return any(nodes.get(name) is node for name, node in self.leaving.items())
 
     def may_start(self) -> bool:
-        """May one more node come that knows nothing?"""
+        """May one more node come that knows nothing, or a durable one?"""
+        if self._cluster.durable:
+            return True
         living, newest = self._living(), self._witness.newest()
         holders = [member for name, member in living.items() if self._cluster.replica(name).history.log.end > 0]
         clusters = {self._witness.cluster_id, *self._clusters_of(holders)}  # what is not committed yet may be later

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from logstream.protocol.identity import NO_EPOCH, Epoch, Member, View
+from logstream.protocol.messages import ReplicateAck
 
 
 @dataclass(slots=True)
@@ -22,7 +23,10 @@ class Mirror:
     installed: View | None = None
     active: View | None = None
     commit: int = 0
+    views: set[Epoch] = field(default_factory=set)  # all that it ever accepted
     said: Epoch = NO_EPOCH  # the highest epoch that it promised or acknowledged aloud
+    vouched: Epoch = NO_EPOCH  # the newest view whose base it said to hold
+    acked: ReplicateAck | None = None  # the last one that it said
 
     @property
     def end(self) -> int:

@@ -4,6 +4,8 @@ Each mutation is applied in a process of its own, because a patch is never taken
 every scenario and with some seeds. A mutation that nothing notices is an error.
 
     | rule taken away | scenarios | seeds | what was said |
+
+If one is named its story follows: of the one seed that is named, or of the scenario that was written for it.
 """
 
 from __future__ import annotations
@@ -16,10 +18,11 @@ from typing import Any
 
 from loguru import logger
 
-from simulation.mutations import MUTATIONS, NOT_YET
+from simulation.command import replay
+from simulation.mutations import MUTATIONS
 from simulation.run import Run
-from simulation.scenarios.command import scenarios_of
-from simulation.scenarios.transcript import broken
+from simulation.scenarios.command import SCENARIOS, scenarios_of
+from simulation.scenarios.transcript import broken, retell
 
 SAID_MAX = 110  # characters of a line in the table
 
@@ -58,11 +61,34 @@ def survey(names: list[str], seeds: range, jobs: int, line: Callable[[str], None
     for row in rows(names or list(MUTATIONS), scenarios, seeds, jobs):
         line(_line(row, len(scenarios), len(seeds)))
         missed += [] if row.is_caught else [row.mutation]
-    for name, rule in {} if names else NOT_YET.items():
-        line(f"| {name} | {rule} | not applicable yet: it takes durable storage | | |")
+    if len(names) == 1:
+        for told in story(names[0], seeds):
+            line(told)
     for name in missed:
         line(f"NOT NOTICED: {name}: {MUTATIONS[name].sentence}")
     return 1 if missed else 0
+
+
+def story(name: str, seeds: range) -> list[str]:
+    """What happens where this rule is gone: in its scenario, or in the seed if it is one."""
+    with get_context("fork").Pool(1) as pool:
+        return pool.apply(_tell, (name, seeds[0] if len(seeds) == 1 else None))
+
+
+def _tell(name: str, seed: int | None) -> list[str]:
+    logger.remove()
+    mutation = MUTATIONS[name]
+    mutation.apply()
+    scenario = SCENARIOS / f"{mutation.scenario}.txt"
+    lines = ["", f"{f'{scenario.stem}.txt' if seed is None else f'seed {seed}'} where {mutation.sentence}:"]
+    try:
+        if seed is None:
+            retell(scenario, lines.append)
+        else:
+            replay(seed, trace=False, line=lines.append)
+    except Exception as error:  # a mutation may break anything
+        lines.append(f"  {type(error).__name__}: {error}")
+    return [line for line in lines if not line.startswith("replay: ")]  # which would be with the rule
 
 
 def _line(row: Row, scenarios: int, seeds: int) -> str:

@@ -4,7 +4,7 @@ A rule that can be removed without a scenario or a seed failing is a rule that n
 nobody needs. `simulate --mutations` applies them one at a time, each in a process of its own, because a
 mutation patches the running code and is never taken back.
 
-Elsewhere: running them and printing the table (mutation_table.py).
+Elsewhere: what a mutation is (mutation.py), running them and printing the table (mutation_table.py).
 """
 
 from __future__ import annotations
@@ -16,57 +16,41 @@ from typing import Any, cast
 from actors import node
 from logstream.core import election, quorum, union, wishes
 from logstream.core.attempt import Attempt
+from logstream.core.discovery import Discovery
+from logstream.core.discovery import Phase as Looking
 from logstream.core.effects import Effect, SetTimer
 from logstream.core.election import Elections, Phase
 from logstream.core.events import Due
+from logstream.core.failure_detector import FailureDetector
 from logstream.core.replica.applying import Applying
 from logstream.core.replica.dedup import Dedup, Verdict
 from logstream.core.replica.followership import Followership
 from logstream.core.replica.gathering import Gathering
 from logstream.core.replica.history import History
+from logstream.core.replica.leadership import Leadership
 from logstream.core.replica.learning import Fetch
-from logstream.core.replica.promise import Promise
+from logstream.core.replica.promise import Promise, Votes
 from logstream.core.replica.replica import Replica
+from logstream.core.replica.storing import Storing
 from logstream.core.replica.tally import Tally
 from logstream.core.replica.trimming import Trimming
 from logstream.core.replica.waiting import Waiting
 from logstream.core.union import Plan
+from logstream.core.view_change import ViewChange
+from logstream.core.view_vocabulary import FoundCluster
 from logstream.protocol.batches import Batch, header_of
+from logstream.protocol.envelope import Envelope
 from logstream.protocol.identity import Epoch, Member, View
 from logstream.protocol.messages import EntryKind, State, StateExchange, ViewInstall
+from simulation.mutation import MUTATIONS, mutation, replace, unchecked
+from transport.identity import Identity
 
-
-@dataclass(frozen=True, slots=True)
-class Mutation:
-    """One rule that can be taken away."""
-
-    name: str
-    rule: str
-    sentence: str
-    scenario: str  # that was written for it
-    apply: Callable[[], None]
-
-
-MUTATIONS: dict[str, Mutation] = {}
-NOT_YET = {  # durable mode (R19) is a later step: there is no disk, not even a pretended one, to get wrong
-    "promise not kept over a restart": "R2, R19",
-    "base and last view written in the wrong order": "R19",
-    "a node with a store founds a cluster": "R20",
-}
-
-
-def _mutation(name: str, rule: str, scenario: str, sentence: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    def register(apply: Callable[[], None]) -> Callable[[], None]:
-        MUTATIONS[name] = Mutation(name, rule, sentence, scenario, apply)
-        return apply
-
-    return register
-
+__all__ = ["MUTATIONS"]
 
 # --- quorums, identity ---
 
 
-@_mutation(
+@mutation(
     "no quorum", "Q3", "minority_stands_still", "any answers at all are enough, to collect, to install and to stand"
 )
 def _no_quorum() -> None:
@@ -75,18 +59,28 @@ def _no_quorum() -> None:
 
     for name in ("enough", "enough_for_all", "more_than_half"):
         setattr(quorum, name, always)
-    _replace(wishes, "enough", always)
+    replace(wishes, "enough", always)
 
 
-@_mutation("amnesia", "R15", "amnesia", "a member that comes back with empty memory keeps its old identity")
+@mutation("amnesia", "R15", "amnesia", "a member that comes back with empty memory keeps its old identity")
 def _amnesia() -> None:
     def always_the_same(name: str, store_id: str, address: str) -> Member:
         return Member(name, f"the store of {name}", address)
 
-    _replace(node, "Member", always_the_same)
+    replace(node, "Member", always_the_same)
 
 
-@_mutation(
+@mutation(
+    "strangers are heard", "I20, R20", "two_clusters_with_topics_meet", "messages of other clusters are heard like ours"
+)
+def _no_filter() -> None:
+    def no_objection(identity: Identity, envelope: Envelope) -> None:
+        return None
+
+    replace(Identity, "objection", no_objection)
+
+
+@mutation(
     "only the newest attempt remembered",
     "R3",
     "views_cut_short_one_after_another",
@@ -99,21 +93,21 @@ def _newest_attempt() -> None:
         attempt(promise, views)
         promise.attempted = promise.attempted[-1:]
 
-    _replace(Promise, "_attempt", forget_older)
+    replace(Promise, "_attempt", forget_older)
 
 
 # --- what a new view starts from ---
 
 
-@_mutation("own log wins", "R5", "new_leader_has_the_shortest_log", "a candidate takes its own log as the base")
+@mutation("own log wins", "R5", "new_leader_has_the_shortest_log", "a candidate takes its own log as the base")
 def _own_log() -> None:
     def mine(states: Mapping[Member, State], me: Member) -> Plan:
         return Plan(me, states[me].digest, ())
 
-    _replace(union, "plan", mine)
+    replace(union, "plan", mine)
 
 
-@_mutation(
+@mutation(
     "longest log wins", "R5", "stale_node_with_a_longer_log", "the base is the longest log, whatever view it is of"
 )
 def _longest_log() -> None:
@@ -121,10 +115,10 @@ def _longest_log() -> None:
         source = max(states, key=lambda member: (states[member].digest.end, member == me))
         return Plan(source, states[source].digest, ())
 
-    _replace(union, "plan", longest)
+    replace(union, "plan", longest)
 
 
-@_mutation(
+@mutation(
     "union per offset",
     "R5",
     "orphans",
@@ -141,10 +135,10 @@ def _per_offset() -> None:
                     united.sequence_batch(gathering.epoch, slot, batch, header_of(entry.body))
         return united
 
-    _replace(Gathering, "unite", fill)
+    replace(Gathering, "unite", fill)
 
 
-@_mutation(
+@mutation(
     "repeated install replaces the log", "R6", "repeated_view_install", "a repeated VIEW_INSTALL is carried out again"
 )
 def _install_again() -> None:
@@ -157,10 +151,10 @@ def _install_again() -> None:
         replica.learning.fetch = Fetch(epoch, candidate, message.base, message)
         return replica._continue_fetch()
 
-    _replace(Replica, "_install", again)
+    replace(Replica, "_install", again)
 
 
-@_mutation("leavers get no VIEW_INSTALL", "R6", "the_last_two_leave", "a view is sent to its own members only")
+@mutation("leavers get no VIEW_INSTALL", "R6", "the_last_two_leave", "a view is sent to its own members only")
 def _members_only() -> None:
     repeat = Attempt.repeat
 
@@ -168,13 +162,13 @@ def _members_only() -> None:
         attempt.targets &= attempt.members
         return repeat(attempt)
 
-    _replace(Attempt, "repeat", to_members)
+    replace(Attempt, "repeat", to_members)
 
 
 # --- fences ---
 
 
-@_mutation("no fence", "R8", "late_words_of_an_old_leader", "a follower takes REPLICATE of any epoch and sender")
+@mutation("no fence", "R8", "late_words_of_an_old_leader", "a follower takes REPLICATE of any epoch and sender")
 def _no_fence() -> None:
     follow = Replica._follow
 
@@ -183,7 +177,7 @@ def _no_fence() -> None:
             return [], replica.followership
         return follow(replica, epoch, sender, at)
 
-    _replace(Replica, "_follow", whoever)
+    replace(Replica, "_follow", whoever)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +185,7 @@ class _FenceDue:
     """The one who appends hears of the promise."""
 
 
-@_mutation(
+@mutation(
     "fence and append in two actors",
     "R21",
     "promise_fences",
@@ -206,7 +200,7 @@ class _ThawDue:
     """No view came of the promise."""
 
 
-@_mutation(
+@mutation(
     "a timer unfreezes",
     "R7",
     "frozen_until_a_leader_speaks",
@@ -248,25 +242,25 @@ def _after_promise(after_s: float, timer: Hashable, freezes_now: bool) -> None:
             restore(replica)
         return []
 
-    _replace(Replica, "_exchange", promising)
-    _replace(Replica, "handle", hearing)
-    _unchecked(Promise)
+    replace(Replica, "_exchange", promising)
+    replace(Replica, "handle", hearing)
+    unchecked(Promise)
 
 
 # --- commit, answers, reads ---
 
 
-@_mutation(
+@mutation(
     "acknowledging early", "R10, R11", "leader_dies_before_it_replicates", "what the leader has stored is committed"
 )
 def _early() -> None:
     def own(tally: Tally) -> int:
         return max(*tally.match.values(), 0)
 
-    _replace(Tally, "committed", own)
+    replace(Tally, "committed", own)
 
 
-@_mutation("tie-break in commit", "Q9", "two_of_two", "half of the members commit if the highest is among them")
+@mutation("tie-break in commit", "Q9", "two_of_two", "half of the members commit if the highest is among them")
 def _tie_break() -> None:
     def half(tally: Tally) -> int:
         for gseq in sorted(tally.match.values(), reverse=True):
@@ -274,10 +268,10 @@ def _tie_break() -> None:
                 return max(gseq, 0)
         return 0
 
-    _replace(Tally, "committed", half)
+    replace(Tally, "committed", half)
 
 
-@_mutation(
+@mutation(
     "dirty reads", "R13", "unacknowledged_is_not_readable", "topics are given what is appended, not what is committed"
 )
 def _dirty() -> None:
@@ -300,19 +294,19 @@ def _dirty() -> None:
     def all_of_it(applying: Applying, history: Any, waiting: Any) -> list[Effect]:
         return apply(applying, cast(History, Appended(history)), cast(Waiting, Patient(waiting, history.commit)))
 
-    _replace(Applying, "_apply", all_of_it)
-    _unchecked(Replica)
+    replace(Applying, "_apply", all_of_it)
+    unchecked(Replica)
 
 
-@_mutation("no dedup", "R12", "producer_repeats", "every batch is new")
+@mutation("no dedup", "R12", "producer_repeats", "every batch is new")
 def _no_dedup() -> None:
     def new(*_: object) -> tuple[Verdict, None]:
         return Verdict.NEW, None
 
-    _replace(Dedup, "judge", new)
+    replace(Dedup, "judge", new)
 
 
-@_mutation(
+@mutation(
     "dedup per producer",
     "R12",
     "one_producer_two_partitions",
@@ -320,14 +314,14 @@ def _no_dedup() -> None:
 )
 def _per_producer() -> None:
     for name in ("judge", "apply"):
-        _replace(Dedup, name, _by_producer_alone(getattr(Dedup, name)))
+        replace(Dedup, name, _by_producer_alone(getattr(Dedup, name)))
 
 
 def _by_producer_alone(method: Callable[..., object]) -> Callable[..., object]:
     return lambda dedup, key, *rest: method(dedup, (key[0], 0, 0), *rest)
 
 
-@_mutation(
+@mutation(
     "trim before commit", "R22", "trim_is_a_decision", "a member drops what a TRIM names that is not committed yet"
 )
 def _early_trim() -> None:
@@ -336,13 +330,13 @@ def _early_trim() -> None:
     def all_of_it(trimming: Trimming, applied: int, at: float) -> list[Effect]:
         return due(trimming, trimming._history.end, at)
 
-    _replace(Trimming, "due", all_of_it)
+    replace(Trimming, "due", all_of_it)
 
 
 # --- elections ---
 
 
-@_mutation(
+@mutation(
     "a lone suspect stands",
     "R4",
     "one_way_from_the_leader",
@@ -352,28 +346,88 @@ def _lone() -> None:
     def alone(elections: Elections, number: int) -> list[Effect]:
         return elections._win((elections.me,)) if elections.phase is Phase.PROBING else []
 
-    _replace(Elections, "_close", alone)
+    replace(Elections, "_close", alone)
 
 
-@_mutation(
+@mutation(
     "back-off without a ceiling",
     "R3",
     "no_quorum_and_back",
     "after each NO_QUORUM a candidate waits twice as long, without end",
 )
 def _no_ceiling() -> None:
-    _replace(election, "BACK_OFF_MAX_S", 1e9)
+    replace(election, "BACK_OFF_MAX_S", 1e9)
 
 
-# --- how ---
+# --- silence ---
 
 
-def _replace(where: Any, name: str, by: object) -> None:
-    """Patch, where there is something to patch: a rule that has moved must not stay untested. Raises AttributeError."""
-    getattr(where, name)
-    setattr(where, name, by)
+@mutation("no pause detection", "R14", "all_sleep_and_wake", "who has slept takes its own silence for that of others")
+def _no_pause() -> None:
+    def nothing(*_: object) -> None:
+        return None
+
+    replace(FailureDetector, "_restart", nothing)
 
 
-def _unchecked(kind: type) -> None:
-    """The code's own assertion would catch this at once; the promises to clients must, too."""
-    _replace(kind, "check_invariants", lambda _: None)
+@mutation(
+    "no lease",
+    "R14",
+    "leader_sleeps_over_its_lease",
+    "a leader leads on, however long nobody has acknowledged anything",
+)
+def _no_lease() -> None:
+    def never(*_: object) -> bool:
+        return False
+
+    replace(Leadership, "lease_is_over", never)
+
+
+# --- disks ---
+
+
+@mutation(
+    "promise not kept over a restart",
+    "R2, R19",
+    "promise_survives_a_restart",
+    "who comes back has promised what its last view was, and no more",
+)
+def _promise_forgotten() -> None:
+    recover = Promise.recover
+
+    def forget(promise: Promise, votes: Votes) -> None:
+        recover(promise, votes._replace(promised=votes.last_view))
+
+    replace(Promise, "recover", forget)
+
+
+@mutation(
+    "base and last view written in the wrong order",
+    "R19",
+    "restart_between_log_and_votes",
+    "the votes for a view are written before its base",
+)
+def _votes_first() -> None:
+    log, votes = Storing._log, Storing._small_file
+    replace(Storing, "_log", votes)
+    replace(Storing, "_small_file", log)
+
+
+@mutation(
+    "a node with a store founds a cluster",
+    "R20",
+    "power_cut",
+    "who comes back and finds nobody within the discovery time goes on alone",
+)
+def _founds_with_a_store() -> None:
+    accepted, handle = Discovery._view_accepted, ViewChange.handle
+
+    def looks_on(discovery: Discovery, views: tuple[View, ...]) -> list[Effect]:
+        return [] if discovery.phase is Looking.LOOKING else accepted(discovery, views)
+
+    def alone(change: ViewChange, event: object) -> list[Effect]:
+        known = isinstance(event, FoundCluster) and change._known
+        return change._start(forced=True) if known else handle(change, event)
+
+    replace(Discovery, "_view_accepted", looks_on)
+    replace(ViewChange, "handle", alone)

@@ -16,30 +16,36 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from actors.mesh import Seat
 from actors.replica import Replica
 from logstream.core.effects import Send
-from logstream.core.producer import ProducerSettings
-from logstream.protocol.identity import NO_EPOCH, CommitRule
-from logstream.runtime import NodeActor
+from logstream.core.replica.storing import Recovered
+from logstream.protocol.identity import CommitRule, Member
+from logstream.protocol.retention import TopicRetention
+from logstream.runtime import NodeActor, Scheduler
 from logstream.settings import SharedSettings
+from simulation.blocking import Blocking
 from simulation.climate import random_climate
-from simulation.cluster import Cluster
+from simulation.cluster import MEMORY_MAX, Cluster
 from simulation.faults import Faults
 from simulation.histories import Histories
 from simulation.ledger import Ledger
 from simulation.mercy import Mercy
+from simulation.overhearing import Overheard
+from simulation.queues import check as check_queues
 from simulation.transcript import Transcript
 from simulation.transports import PretendTcp
+from simulation.verdict import Verdict
 from simulation.violation import Violation
 from simulation.virtual_loop import EndlessInstant
 from simulation.witness import Witness
-from simulation.workload import TOPIC, Workload
+from simulation.workload import LIMIT_CHOICES, Load, Workload
 
 FAULTS_MIN = 40
 FORM_S = 30.0
 CALM_S = 60.0  # how long everything may take to settle after the last fault
 LOOK_S = 0.1  # between looks whether it has
+READ_S = 10.0  # how long fresh consumers have for everything
+DEADLINE_S = 5.0  # after which no producer waits any more, where nobody can answer it
 
 
 @dataclass(slots=True)
@@ -70,19 +76,29 @@ class Plan:
     partitions: int
     early: bool  # faults begin before the cluster has formed
     faults: int
-    deadline_s: float  # of producers
+    load: Load
+    keep: TopicRetention  # the limits of the cluster's settings
+    memory_max: int  # of each node's log, in bytes
+    durable: bool  # the nodes have disks, and come back as what they were
 
     @classmethod
     def of(cls, dice: random.Random) -> Plan:
         """Drawn from the dice."""
         nodes = dice.choice((3, 3, 4, 5, 5, 6, 7))
+        keep, memory_max = TopicRetention(), MEMORY_MAX
+        padding = dice.choice((0, 0, 300, 1000))
+        if dice.random() < 0.35:  # so little that logs are trimmed all the time (R22)
+            keep, memory_max = dice.choice((*LIMIT_CHOICES, keep)), dice.choice((MEMORY_MAX, 1 << 13, 1 << 14))
         return cls(
             names=tuple(f"n{number}" for number in range(1, nodes + 1)),
             commit=dice.choice(("all", "majority")),
             partitions=dice.choice((1, 1, 3)),
             early=dice.random() < 0.15,
             faults=FAULTS_MIN + dice.randrange(8),
-            deadline_s=dice.choice((4.0, 60.0, 60.0)),
+            load=Load(dice.choice((4.0, 60.0, 60.0)), padding, dice.random() < 0.25),
+            keep=keep,
+            memory_max=memory_max,
+            durable=dice.random() < 0.25,
         )
 
 
@@ -93,25 +109,30 @@ class Run:
         self.dice = random.Random(f"run {seed}")
         self.plan = plan = Plan.of(self.dice)
         self.climate = random_climate(self.dice)
-        shared = SharedSettings(expected_nodes=len(plan.names), commit=plan.commit, default_partitions=plan.partitions)
-        self.cluster = Cluster(seed, self.climate, shared)
-        self.cluster.observe, self.cluster.ended = self._turn, self._ended
+        sizes = {"expected_nodes": len(plan.names), "default_partitions": plan.partitions}
+        shared = SharedSettings.model_validate({"commit": plan.commit, **sizes, **plan.keep.own})
+        self.cluster = Cluster(seed, self.climate, shared, plan.memory_max, plan.durable)
+        self.cluster.observe, self.cluster.ended, self.cluster.found = self._turn, self._ended, self._found
         self.transcript = Transcript(self.cluster.loop.time, line, trace)
         self.ledger = Ledger()
         self.witness = Witness(self.ledger)
         self.histories = Histories(self.ledger)
         floor = len(plan.names) // 2 + 1
         self._mercy = Mercy(self.cluster, self.witness, floor)
+        self.verdict = Verdict(self.cluster, plan.names, self._mercy, self.witness, self.histories)
+        self._overheard: dict[Replica, Overheard] = {}
+        self._met: set[Scheduler] = set()  # of nodes whose cores are overheard
         self.faults = Faults(self.cluster, plan.names, self._mercy, self.dice, self.transcript.happened)
         self._violation: Violation | None = None
-        title = f"{len(plan.names)} nodes, commit = {plan.commit}, {self.climate}"
+        title = f"{len(plan.names)} {'durable ' * plan.durable}nodes, commit = {plan.commit}, {self.climate}"
         self.outcome = Outcome(seed, title)
 
     def go(self) -> Outcome:
         """Run it to its end, or to the first violation."""
         started = time.perf_counter()
         try:
-            self._go()
+            with Blocking(self._blame):
+                self._go()
         except Violation as violation:
             self._violation = self._violation or violation
         outcome, loop = self.outcome, self.cluster.loop
@@ -130,8 +151,8 @@ class Run:
             self._until(
                 lambda: cluster.members() == {frozenset(plan.names)}, FORM_S, "the nodes did not form a cluster"
             )
-        settings = ProducerSettings(deadline_s=plan.deadline_s)
-        workload = Workload(cluster, self.dice, self.histories, settings, self._blame)
+        self.workload = workload = Workload(cluster, self.dice, self.histories, plan.load, self._blame)
+        self.verdict.clients_begin()
         workload.begin()
         while self.faults.done.total() < plan.faults:
             self._let_pass(self.dice.uniform(0.02, 0.5))
@@ -141,15 +162,39 @@ class Run:
         mended = cluster.loop.time()
         self._let_pass(1.0)
         workload.stop()
-        try:
-            self._until(lambda: self._settled(plan.names, workload), CALM_S, "the cluster did not settle")
-        except Violation as violation:
-            if violation.rule != "I22" or not self._rests(workload):
-                raise
-        if workload.done():
-            self.histories.check_end(workload.readers, TOPIC)
+        self._judge(workload)
         self.outcome.settled_s = cluster.loop.time() - mended
         self.transcript.happened(f"end {self.ledger.chains[-1] if self.ledger.chains else 0:016x}")
+
+    def _judge(self, workload: Workload) -> None:
+        """Wait until all agree, then have everything read once more, from brokers that are asked one by one."""
+        verdict, readers = self.verdict, []
+        try:
+            self._until(lambda: verdict.settled(workload), CALM_S, "the cluster did not settle")
+            readers = self._read_again(workload, self.plan.names)
+            verdict.check_topics()
+        except Violation as late:
+            if late.rule != "I22" or self._violation is not None:
+                raise
+            readers = self._accept_stranded(workload, verdict.stranded(late))
+        verdict.check_words(workload)
+        verdict.check_histories(readers)
+
+    def _accept_stranded(self, workload: Workload, stranded: set[str]) -> list[str]:
+        """Too few are left by the rules: the others, where they have what was committed, are read from."""
+        self.outcome.stranded = tuple(sorted(stranded))
+        self.transcript.happened(f"{', '.join(self.outcome.stranded)}: no quorum is left by the rules, and they say so")
+        self._let_pass(DEADLINE_S)
+        serving = self.verdict.serving(set(self.cluster.nodes) - stranded)
+        return self._read_again(workload, serving) if serving else []
+
+    def _read_again(self, workload: Workload, names: Collection[str]) -> list[str]:
+        """Fresh consumers, and those that read all the time; what they have not read by the end is judged then."""
+        workload.read_again(names)
+        deadline = self.cluster.loop.time() + READ_S
+        while not workload.done() and self.cluster.loop.time() < deadline:
+            self._let_pass(LOOK_S)
+        return workload.readers
 
     def _let_pass(self, seconds: float) -> None:
         try:
@@ -163,62 +208,41 @@ class Run:
         deadline = self.cluster.loop.time() + within_s
         while not condition():
             if self.cluster.loop.time() >= deadline:
-                raise Violation("I22", f"{otherwise} within {within_s:.0f} s: {self._state()}")
+                raise Violation("I22", f"{otherwise} within {within_s:.0f} s: {self.verdict.state()}")
             self._let_pass(LOOK_S)
-
-    def _settled(self, names: Collection[str], workload: Workload) -> bool:
-        """I22: one leader, one view, equal logs, everything acknowledged and read."""
-        cluster = self.cluster
-        if sorted(cluster.nodes) != sorted(self.plan.names) or not all(node.running for node in cluster.nodes.values()):
-            return False
-        replicas = [cluster.replica(name) for name in names]
-        views = {replica.promise.active for replica in replicas}
-        if None in views or len(views) != 1 or self._mercy.someone_leaves():
-            return False
-        logs = {(replica.history.log.end, replica.history.log.chain, replica.commit) for replica in replicas}
-        return len(logs) == 1 and workload.done()
-
-    def _rests(self, workload: Workload) -> bool:
-        """I22 where some are too few by the rules: they say so and do not lead, the others agree or may not found."""
-        stranded = self._mercy.stranded()
-        others = set(self.cluster.nodes) - stranded  # those who may not start any more are none of them
-        if not any(self._says_no_quorum(name) for name in stranded) or any(map(self.cluster.leads, stranded)):
-            return False
-        if not self._settled(others, workload) and any(self._knows_views(name) for name in others):
-            return False
-        self.outcome.stranded = tuple(sorted(stranded))
-        self.transcript.happened(f"{', '.join(self.outcome.stranded)}: no quorum is left by the rules, and they say so")
-        return True
-
-    def _says_no_quorum(self, name: str) -> bool:
-        seats = (Seat.ELECTOR, Seat.VIEW_MANAGER)
-        return any(self.cluster.actor(name, seat).core.missing for seat in seats)
-
-    def _knows_views(self, name: str) -> bool:
-        return self.cluster.replica(name).promise.last_view != NO_EPOCH
-
-    def _state(self) -> str:
-        """How the nodes are, in words."""
-        words = []
-        for name, node in sorted(self.cluster.nodes.items()):
-            if not node.running:
-                words.append(f"{name} is between two lives")
-                continue
-            replica = self.cluster.replica(name)
-            active, log = replica.promise.active, replica.history.log
-            view = f"in {active}" if active else f"frozen, promised {replica.promise.promised}"
-            words.append(f"{name} is {view}, log {log.end}, commit {replica.commit}")
-        return "; ".join(words)
 
     # --- what is seen ---
 
     def _turn(self, node: str, actor: NodeActor, message: Any) -> None:
         self.transcript.turn(node, actor, message)
+        if actor.scheduler not in self._met:
+            self._meet(actor.scheduler)
         try:
             if type(actor) is Replica:
                 self.witness.look(actor.core)
+                self._hear(actor)
             elif type(message) is Send and isinstance(actor, PretendTcp):
                 self.witness.said(actor.me, message.message)
+            check_queues(node, actor, message)
+        except Violation as violation:
+            self._blame(violation)
+
+    def _meet(self, scheduler: Scheduler) -> None:
+        """A node, or another incarnation of it, has begun."""
+        self._met.add(scheduler)
+        for actor in scheduler.actors:
+            if type(actor) is Replica:
+                self._overheard[actor] = Overheard(actor.core)
+
+    def _hear(self, actor: Replica) -> None:
+        overheard = self._overheard.get(actor)
+        if overheard is not None and overheard.said:
+            self.witness.heard(actor.core, overheard.said)
+
+    def _found(self, member: Member, found: Recovered) -> None:
+        """A durable node has started with what its disk held."""
+        try:
+            self.witness.came_back(member, found)
         except Violation as violation:
             self._blame(violation)
 

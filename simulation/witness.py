@@ -3,7 +3,8 @@
     turn of a Replica ---> log changed?     I4 I5 I9 I17     against everything that any log ever held
                       ---> promise changed? I1 I2 I3 I16 I18
                       ---> commit rose?     I6 I7 I21        against the ledger
-    said over TCP     ---> ack or promise   I10
+    said in the turn  ---> acknowledged?    I10       against what this member holds and has promised just then
+    said over TCP     ---> ack or promise   I10       against what it has said before
 
 Each look costs what has changed, not what the log holds: a chain at one gseq stands for everything below
 it. The sentences are the protocol's; how the cores keep them is not looked at.
@@ -11,9 +12,10 @@ it. The sentences are the protocol's; how the cores keep them is not looked at.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from logstream.core.replica.replica import Replica
+from logstream.core.replica.storing import Recovered
 from logstream.protocol.identity import NO_EPOCH, Epoch, Member, View
 from logstream.protocol.messages import Entry, ReplicateAck, State, ViewInstallAck
 from simulation.ledger import Ledger
@@ -147,6 +149,7 @@ class Witness:
             raise Violation("I16", f"{mirror.name} begins {view} with {mirror.end} entries, its base has {view.base}")
         if mirror.commit > mirror.end:
             raise Violation("I16", f"{mirror.name} had committed {mirror.commit}, {view} begins with {mirror.end}")
+        mirror.views.add(view.epoch)
         for gseq in range(view.base, mirror.end + 1):  # more than the base only where its leader has gone on already
             self._one_log_per_view(mirror, view.epoch, gseq)
 
@@ -181,15 +184,21 @@ class Witness:
             raise Violation("I6", f"{view} was installed, its base is on {_names(holders)} only")
 
     def _check_overlap(self, view: View) -> None:
-        """I3: enough of the view before it have promised not to follow it any more."""
+        """I3: enough of the view before have promised this one, and enough of this one the view after it.
+
+        A leader may hear only late that its view is installed, when the next one is, too.
+        """
         same = [epoch for epoch, one in self.installed.items() if one.cluster_id == view.cluster_id]
         before = max((epoch for epoch in same if epoch < view.epoch), default=None)
-        if before is None or max(same) != view.epoch:
-            return
-        earlier = self.installed[before]
-        moved = [member for member in earlier.members if self.mirror(member).promised >= view.epoch]
+        after = min((epoch for epoch in same if epoch > view.epoch), default=None)
+        for earlier, later in ((before, view.epoch), (view.epoch, after)):
+            if earlier is not None and later is not None:
+                self._check_moved(self.installed[earlier], self.installed[later])
+
+    def _check_moved(self, earlier: View, later: View) -> None:
+        moved = [member for member in earlier.members if self.mirror(member).promised >= later.epoch]
         if not is_enough(moved, earlier):
-            raise Violation("I3", f"{view} was installed; of {earlier} only {_names(moved)} had promised it")
+            raise Violation("I3", f"{later} was installed; of {earlier} only {_names(moved)} had promised it")
 
     def _check_base(self, view: View, mirror: Mirror) -> None:
         """I7: everything that lower epochs committed is in the base, at its gseq."""
@@ -237,21 +246,65 @@ class Witness:
 
     # --- what is said ---
 
+    def heard(self, replica: Replica, effects: Iterable[object]) -> None:
+        """What a Replica says in the turn that it has just had, to whom and by whatever way: I10. Raises Violation."""
+        for effect in effects:
+            message = getattr(effect, "message", None)
+            if isinstance(message, ReplicateAck | ViewInstallAck):
+                self._check_ack(replica, message)
+
+    def _check_ack(self, replica: Replica, ack: ReplicateAck | ViewInstallAck) -> None:
+        """A promise counts from the turn in which it was made, to whomever, the member itself included."""
+        promise, log = replica.promise, replica.history.log
+        says = f"{self.mirror(replica.me).name} says {type(ack).__name__} of {ack.epoch}"
+        if ack.epoch < promise.promised:
+            raise Violation("I10", f"{says}, it has promised {promise.promised}")
+        if ack.epoch != promise.last_view:
+            raise Violation("I10", f"{says}, its last view is {promise.last_view}")
+        if isinstance(ack, ViewInstallAck):
+            if promise.accepted is None or promise.accepted.base > log.end:
+                raise Violation("I10", f"{says} and does not hold the base of {promise.accepted}")
+        elif ack.gseq > log.end or (ack.gseq >= log.start and log.chain_at(ack.gseq) != ack.chain):
+            raise Violation("I10", f"{says} and entry {ack.gseq}, which it does not hold")
+
     def said(self, member: Member, message: object) -> None:
-        """A member sends something over TCP: I10. Raises Violation."""
+        """A member's words are on their way, perhaps some turns after they were said: I10. Raises Violation."""
         if not isinstance(message, ReplicateAck | ViewInstallAck | State):
             return
-        mirror = self.mirror(member)
-        if message.epoch < mirror.said and not isinstance(message, State):
-            kind = type(message).__name__
-            raise Violation("I10", f"{mirror.name} sends {kind} of {message.epoch} after it has promised {mirror.said}")
+        mirror, kind = self.mirror(member), type(message).__name__
+        if not isinstance(message, State):
+            if message.epoch < mirror.said:
+                text = f"{mirror.name} sends {kind} of {message.epoch} after it has promised {mirror.said}"
+                raise Violation("I10", text)
+            if mirror.promised != NO_EPOCH and message.epoch not in mirror.views:
+                raise Violation("I10", f"{mirror.name} sends {kind} of {message.epoch}, which it never accepted")
         mirror.said = max(mirror.said, message.epoch)
+        if isinstance(message, ViewInstallAck):
+            mirror.vouched = max(mirror.vouched, message.epoch)
+        if isinstance(message, ReplicateAck):
+            mirror.acked = message
         if isinstance(message, ReplicateAck) and mirror.last_view == message.epoch:
             self._check_stored(mirror, message)
 
     def _check_stored(self, mirror: Mirror, ack: ReplicateAck) -> None:
         if not mirror.holds(ack.gseq, ack.chain):
             raise Violation("I10", f"{mirror.name} acknowledges entry {ack.gseq}, which it does not hold")
+
+    def came_back(self, member: Member, found: Recovered) -> None:
+        """A durable member runs again: what it has said must bind what its disk held (R2, R19). Raises Violation."""
+        mirror, (promised, last_view, installed, *_), log = self.mirror(member), found.votes, found.history.log
+        ack = mirror.acked
+        if promised < mirror.said or last_view < mirror.vouched:
+            said = f"it has said {mirror.said}, and {mirror.vouched} of a base"
+            raise Violation("R2", f"{mirror.name} comes back with promise {promised}, last view {last_view}; {said}")
+        binds = ack is not None and ack.epoch == last_view and ack.gseq >= log.start - 1
+        if ack is not None and binds and (log.end < ack.gseq or log.chain_at(ack.gseq) != ack.chain):
+            raise Violation("R9", f"{mirror.name} comes back without entry {ack.gseq}, which it has acknowledged")
+        cut = self.ledger.chains[: log.start - 1]  # a checkpoint stands for what was committed (R22)
+        mirror.chains = [*cut, *(log.chain_at(gseq) for gseq in range(log.start, log.end + 1))]
+        self._entries |= {log.chain_at(gseq): log.entry(gseq) for gseq in range(log.start, log.end + 1)}
+        mirror.promised, mirror.last_view, mirror.installed = promised, last_view, installed
+        mirror.active, mirror.commit = None, found.history.commit
 
     def _holdback(self, mirror: Mirror, entries: int, size: int) -> None:
         if entries > HOLDBACK_ENTRIES or (entries > 1 and size > HOLDBACK_BYTES):

@@ -2,27 +2,49 @@
 
 A value names its producer and its number, so no two are equal. Producers know all brokers and begin with
 a random one; the cores that users run do the retrying, under the same sequence.
+
+    consumer --OFFSET_OUT_OF_RANGE, and it is trimmed---> another one in its place, from the start
+    restless runs: the limits of TOPIC change, OTHER is made, written to, deleted and made again
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from logstream.core.client_effects import Acknowledged, Broken, Failed
 from logstream.core.consumer import ConsumerSettings
 from logstream.core.producer import ProducerSettings
-from logstream.protocol.errors import OtherCluster
+from logstream.protocol.errors import OffsetOutOfRange, OtherCluster
+from logstream.protocol.messages import AlterTopic, ClientRequest, CreateTopic, DeleteTopic
+from logstream.protocol.retention import LIMITS, TopicRetention
 from simulation.clients import PretendConsumer, PretendProducer
 from simulation.cluster import Cluster
 from simulation.histories import Histories
 from simulation.violation import Violation
 
 TOPIC = "t"
+OTHER = "u"  # is deleted and made again in restless runs
 WINDOW = 24  # values that a producer has under way at most
+LIMIT_CHOICES = (
+    TopicRetention(retention_records=10),
+    TopicRetention(retention_records=40, retention_s=0.0),
+    TopicRetention(retention_bytes=2_000),
+    TopicRetention(retention_s=3.0),
+)
 
 Blame = Callable[[Violation], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the clients of a run do beside the usual."""
+
+    deadline_s: float  # of producers
+    padding: int = 0  # bytes that each record has beside its value
+    restless: bool = False  # topics are altered, deleted and made again
 
 
 class WatchedProducer(PretendProducer):
@@ -30,6 +52,7 @@ class WatchedProducer(PretendProducer):
 
     histories: Histories
     blame: Blame
+    topic = TOPIC
     sent = 0
 
     def told(self, effect: Any) -> None:
@@ -39,7 +62,7 @@ class WatchedProducer(PretendProducer):
             match effect:
                 case Acknowledged(tickets, partition, offset):
                     for place, value in enumerate(tickets):
-                        self.histories.heard_offset(TOPIC, bytes(value), partition, offset + place)  # type: ignore[call-overload]
+                        self.histories.heard_offset(self.topic, bytes(value), partition, offset + place)  # type: ignore[call-overload]
                 case Failed(tickets, error):
                     for value in tickets:
                         self.histories.heard_failure(bytes(value), error)  # type: ignore[call-overload]
@@ -57,20 +80,26 @@ class WatchedConsumer(PretendConsumer):
 
     histories: Histories
     blame: Blame
+    overtaken: Callable[[WatchedConsumer], None]  # is told once, when retention has trimmed what it reads next
+    reader = ""  # what the histories know it by
     deserted = False  # it was with brokers of another cluster for so long that it believed them
 
     def told(self, effect: Any) -> None:
-        """Records, or that it cannot go on, for which there is one reason: an empty cluster beside the one it read."""
+        """Records, or that it cannot go on: an empty cluster beside the one it read, or what is next is trimmed."""
         before = {partition: len(rows) for partition, rows in self.records.items()}
         super().told(effect)
         try:
             for partition, rows in self.records.items():
                 for offset, value in rows[before.get(partition, 0) :]:
-                    self.histories.heard_record(self.address, TOPIC, partition, offset, value)
+                    self.histories.heard_record(self.reader, TOPIC, partition, offset, value)
             if isinstance(effect, Broken) and isinstance(effect.error, OtherCluster):
                 self.deserted = True
+            elif isinstance(effect, Broken) and isinstance(effect.error, OffsetOutOfRange):
+                positions = {partition: reading.position for (_, partition), reading in self.core._readings.items()}
+                self.histories.heard_out_of_range(self.reader, TOPIC, positions)
+                self.overtaken(self)
             elif isinstance(effect, Broken):
-                raise Violation("I14", f"{self.address} cannot go on: {effect.error!r}")
+                raise Violation("I14", f"{self.reader} cannot go on: {effect.error!r}")
         except Violation as violation:
             self.blame(violation)
 
@@ -78,28 +107,41 @@ class WatchedConsumer(PretendConsumer):
 class Workload:
     """The clients of one run."""
 
-    def __init__(
-        self, cluster: Cluster, dice: random.Random, histories: Histories, settings: ProducerSettings, blame: Blame
-    ) -> None:
+    def __init__(self, cluster: Cluster, dice: random.Random, histories: Histories, load: Load, blame: Blame) -> None:
         self._cluster = cluster
         self._dice = dice
         self._running = True
         self._histories = histories
-        self.producers: list[WatchedProducer] = []
-        self.consumers: list[WatchedConsumer] = []
-        for _ in range(dice.choice((2, 3))):
-            producer = WatchedProducer(
-                cluster.loop, cluster.network, self._brokers(), settings, cluster.client_address("producer")
-            )
-            producer.histories, producer.blame = histories, blame
-            self.producers.append(producer)
-        reading = ConsumerSettings(topics=(TOPIC,), wait=True)
-        for _ in range(dice.choice((2, 3))):
-            consumer = WatchedConsumer(
-                cluster.loop, cluster.network, self._brokers(), reading, cluster.client_address("consumer")
-            )
-            consumer.histories, consumer.blame = histories, blame
-            self.consumers.append(consumer)
+        self._load = load
+        self._blame = blame
+        self.producers = [self._producer() for _ in range(dice.choice((2, 3)))]
+        self.consumers = [
+            self._consumer(address, address)
+            for address in (cluster.client_address("consumer") for _ in range(dice.choice((2, 3))))
+        ]
+        if load.restless:
+            self.producers.append(self._producer())
+            self.producers[-1].topic = OTHER
+
+    def _producer(self) -> WatchedProducer:
+        cluster, settings = self._cluster, ProducerSettings(deadline_s=self._load.deadline_s)
+        address = cluster.client_address("producer")
+        producer = WatchedProducer(cluster.loop, cluster.network, self._brokers(), settings, address)
+        producer.histories, producer.blame = self._histories, self._blame
+        return producer
+
+    def _consumer(self, address: str, reader: str, brokers: Sequence[str] = ()) -> WatchedConsumer:
+        cluster, settings = self._cluster, ConsumerSettings(topics=(TOPIC,), wait=True)
+        consumer = WatchedConsumer(cluster.loop, cluster.network, brokers or self._brokers(), settings, address)
+        consumer.histories, consumer.blame, consumer.overtaken = self._histories, self._blame, self._replace
+        consumer.reader = reader
+        return consumer
+
+    def _replace(self, overtaken: WatchedConsumer) -> None:
+        """Another one reads on its behalf, from where the log starts now; to the histories it is somebody else."""
+        fresh = self._consumer(overtaken.address, f"{overtaken.reader}'")
+        self.consumers[self.consumers.index(overtaken)] = fresh
+        self._cluster.loop.call_later(0.0, fresh.open)
 
     def _brokers(self) -> list[str]:
         addresses = self._cluster.addresses()
@@ -109,7 +151,7 @@ class Workload:
     @property
     def readers(self) -> list[str]:
         """The names of the consumers that can still read."""
-        return [consumer.address for consumer in self.consumers if not consumer.deserted]
+        return [consumer.reader for consumer in self.consumers if not consumer.deserted]
 
     def begin(self) -> None:
         """Produce and read."""
@@ -117,6 +159,15 @@ class Workload:
             consumer.open()
         for producer in self.producers:
             self._cluster.loop.call_later(self._dice.random(), self._produce, producer)
+        if self._load.restless:
+            self._cluster.loop.call_later(self._dice.uniform(0.5, 2.0), self._administer)
+
+    def read_again(self, names: Iterable[str]) -> None:
+        """One more consumer for each of these nodes, who knows that node alone, reads from the start."""
+        for name in sorted(names):
+            address = self._cluster.client_address("reader")
+            self.consumers.append(self._consumer(address, address, [self._cluster.address_of(name)]))
+            self.consumers[-1].open()
 
     def stop(self) -> None:
         """Produce no more; what was sent is still acknowledged, and read."""
@@ -130,8 +181,27 @@ class Workload:
             values = [b"%s/%d" % (producer.address.encode(), producer.sent + number) for number in range(count)]
             producer.sent += count
             key = self._dice.choice((None, b"a", b"b", b"c"))
-            producer.send(TOPIC, values, key)
+            producer.send(producer.topic, values, key, self._load.padding)
         self._cluster.loop.call_later(self._dice.uniform(0.02, 0.8), self._produce, producer)
+
+    def _administer(self) -> None:
+        """Ask some node for a decision about a topic; whether it can be made then is not waited for."""
+        names = sorted(self._cluster.nodes)
+        if not self._running:
+            return
+        if names:
+            self._cluster.tell_broker(self._dice.choice(names), self._wish())
+        self._cluster.loop.call_later(self._dice.uniform(0.3, 2.0), self._administer)
+
+    def _wish(self) -> ClientRequest:
+        dice = self._dice
+        wishes: tuple[ClientRequest, ...] = (
+            DeleteTopic(OTHER),
+            CreateTopic(OTHER, dice.choice((1, 3)), dice.choice(LIMIT_CHOICES)),
+            AlterTopic(TOPIC, dice.choice(LIMIT_CHOICES)),
+            AlterTopic(TOPIC, TopicRetention(), LIMITS),
+        )
+        return dice.choice(wishes)
 
     def done(self) -> bool:
         """Is every value's outcome known, and everything committed read by everybody?"""

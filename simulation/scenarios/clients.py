@@ -2,14 +2,16 @@
 
 topic u 3              create a topic with so many partitions
 alter t retention_records 2   change what a topic keeps (`default`: as the cluster says); wait for the answer
+delete t               delete a topic; wait for the answer
 produce a b c          p sends these as one batch; wait until they are acknowledged, and all know that
 send a b c             the same without waiting
 ... by q, ... to u, ... via n1       another producer, another topic, the only broker that it knows at first
 ... keyed              each value is its own key, and a batch of its own
-answers                what each producer was told of what it sent, after waiting for it
+answers                what each producer was told of what it sent, and besides, after waiting for it
 told                   the same without waiting
 read, read via n1      a new consumer reads from the start to the end: what, and how it ended
 follow                 a consumer reads along from now on; it is judged in the end
+followers              what each of these has read until now, and whether it could go on
 """
 
 from __future__ import annotations
@@ -17,9 +19,10 @@ from __future__ import annotations
 from typing import Any
 
 from logstream.core.consumer import ConsumerSettings
-from logstream.protocol.messages import AlterTopic, ClientRequest, CreateTopic, TopicResponse
+from logstream.protocol.errors import LogStreamError
+from logstream.protocol.messages import AlterTopic, ClientRequest, CreateTopic, DeleteTopic, TopicResponse
 from logstream.protocol.retention import DEFAULT, TopicRetention
-from simulation.clients import PretendProducer
+from simulation.clients import PretendConsumer, PretendProducer
 from simulation.scenarios.scenario import Command, Scenario
 from simulation.scenarios.watch import WatchedConsumer, WatchedProducer
 
@@ -50,9 +53,17 @@ def _alter(scenario: Scenario, words: list[str]) -> list[str]:
     name, limit, value = words
     to_default = (limit,) if value == DEFAULT else ()
     given: dict[str, Any] = {} if to_default else {limit: int(value)}
-    answers = _ask_leader(scenario, AlterTopic(name, TopicRetention(**given), to_default))
+    return [_outcome("altered", _ask_leader(scenario, AlterTopic(name, TopicRetention(**given), to_default)))]
+
+
+def _delete(scenario: Scenario, words: list[str]) -> list[str]:
+    (name,) = words
+    return [_outcome("deleted", _ask_leader(scenario, DeleteTopic(name)))]
+
+
+def _outcome(done: str, answers: list[TopicResponse]) -> str:
     said = answers[0].error.name.lower().replace("_", " ") if answers else "waiting"
-    return ["altered" if said == "none" else said]
+    return done if said == "none" else said
 
 
 def _ask_leader(scenario: Scenario, request: ClientRequest) -> list[TopicResponse]:
@@ -84,7 +95,7 @@ def _producer(scenario: Scenario, name: str, via: str | None) -> WatchedProducer
         cluster = scenario.cluster
         known = [cluster.address(via)] if via else cluster.addresses()
         producer = scenario.producers[name] = WatchedProducer(cluster.loop, cluster.network, known, address=name)
-        producer.watch, producer.topics = scenario.watch, {}
+        producer.watch, producer.topics, producer.warnings = scenario.watch, {}, []
     return scenario.producers[name]
 
 
@@ -104,7 +115,15 @@ def _answers(scenario: Scenario, words: list[str]) -> list[str]:
 
 
 def _tell(scenario: Scenario, words: list[str]) -> list[str]:
-    return [f"{name}: {_told(scenario.producers[name], sent)}" for name, sent in sorted(scenario.sent.items())]
+    return [
+        ", ".join([f"{name}: {_told(scenario.producers[name], sent)}", *map(_kind, scenario.producers[name].warnings)])
+        for name, sent in sorted(scenario.sent.items())
+    ]
+
+
+def _kind(error: LogStreamError) -> str:
+    """Without its text, which has the cluster's id in it."""
+    return type(error).__name__
 
 
 def _told(producer: PretendProducer, values: list[bytes]) -> str:
@@ -114,7 +133,7 @@ def _told(producer: PretendProducer, values: list[bytes]) -> str:
         if value in producer.acknowledged:
             told["acknowledged"].append(f"{value.decode()}@{_where(producer, value)}")
         elif value in producer.failed:
-            told["failed"].append(f"{value.decode()} ({producer.failed[value]})")
+            told["failed"].append(f"{value.decode()} ({_kind(producer.failed[value])})")
         else:
             told["waiting"].append(value.decode())
     return ", ".join(f"{what} {' '.join(which)}" for what, which in told.items() if which)
@@ -130,15 +149,26 @@ def _read(scenario: Scenario, words: list[str]) -> list[str]:
     rest, options = _options(words)
     consumer = _consumer(scenario, rest[0] if rest else TOPIC, options.get("via"), follow=False)
     scenario.wait(lambda: consumer.ended or consumer.error is not None, READ_S)
-    rows = [value.decode() for _, rows in sorted(consumer.records.items()) for _, value in rows]
     ending = "" if consumer.ended else f", then {consumer.error}" if consumer.error else ", then nothing more"
-    return [f"{' '.join(rows) or 'nothing'}{ending}"]
+    return [f"{_rows(consumer)}{ending}"]
+
+
+def _rows(consumer: PretendConsumer) -> str:
+    rows = [value.decode() for _, rows in sorted(consumer.records.items()) for _, value in rows]
+    return " ".join(rows) or "nothing"
 
 
 def _follow(scenario: Scenario, words: list[str]) -> list[str]:
     rest, options = _options(words)
-    _consumer(scenario, rest[0] if rest else TOPIC, options.get("via"), follow=True)
+    scenario.followers.append(_consumer(scenario, rest[0] if rest else TOPIC, options.get("via"), follow=True))
     return []
+
+
+def _followers(scenario: Scenario, words: list[str]) -> list[str]:
+    return [
+        f"{follower.address}: {_rows(follower)}" + (f", then {_kind(follower.error)}" if follower.error else "")
+        for follower in scenario.followers
+    ]
 
 
 def _consumer(scenario: Scenario, topic: str, via: str | None, follow: bool) -> WatchedConsumer:
@@ -155,10 +185,12 @@ def _consumer(scenario: Scenario, topic: str, via: str | None, follow: bool) -> 
 COMMANDS: dict[str, Command] = {
     "topic": _topic,
     "alter": _alter,
+    "delete": _delete,
     "produce": _produce,
     "send": _send,
     "answers": _answers,
     "told": _tell,
     "read": _read,
     "follow": _follow,
+    "followers": _followers,
 }

@@ -1,15 +1,18 @@
 """What is done to nodes, and how time passes.
 
-cluster commit=majority expected_nodes=5    begin anew, with other settings
+cluster commit=majority expected_nodes=5    begin anew, with other settings; durable=yes: nodes have disks
 form n1 n2 n3          start these, wait until all that run are the members of one view; its story is not told
-start n4, start n1@8009  start; a node that ran before comes back with empty memory
+start n4, start n1@8009  start; a node that ran before comes back with what its disk holds, if it has one
 stop, kill, pause, resume n3                SIGTERM, SIGKILL, SIGSTOP, SIGCONT
+stall, sync n1         its disk syncs nothing from now on; it does again
+kill n1 keeping 1      SIGKILL; of its unsynced writes so many, the first ones, are on the disk
 lead n1                `logstream election n1`
 force n1               `logstream force-view` at n1
 stand n1 n2            these try to lead at the same instant, as if each had won an election
 wait for n1 n2         until these are the members of one view, each of them active
 wait until n1 leads    until it does
 wait until n1 ended    until its process is gone
+step n1 -3600          its wall clock jumps by so many seconds
 run 2.5                seconds pass
 """
 
@@ -47,8 +50,24 @@ def _stop(scenario: Scenario, names: list[str]) -> list[str]:
 
 
 def _kill(scenario: Scenario, names: list[str]) -> list[str]:
+    if "keeping" in names:
+        *names, _, kept = names
+        for name in names:
+            scenario.cluster.disks[name].keeps = int(kept)
     for name in names:
         scenario.cluster.kill(name)
+    return []
+
+
+def _stall(scenario: Scenario, names: list[str]) -> list[str]:
+    for name in names:
+        scenario.cluster.disks[name].stalled = True
+    return []
+
+
+def _sync(scenario: Scenario, names: list[str]) -> list[str]:
+    for name in names:
+        scenario.cluster.disks[name].go_on()
     return []
 
 
@@ -106,6 +125,12 @@ def _expect_halts(scenario: Scenario, expected: bool) -> None:
         scenario.watch.halts_expected = expected
 
 
+def _step(scenario: Scenario, words: list[str]) -> list[str]:
+    name, by_s = words
+    scenario.cluster.machines[name].wall_step_s += float(by_s)
+    return []
+
+
 def _run(scenario: Scenario, words: list[str]) -> list[str]:
     scenario.cluster.loop.run_for(float(words[0]))
     return []
@@ -119,9 +144,12 @@ COMMANDS: dict[str, Command] = {
     "kill": _kill,
     "pause": _pause,
     "resume": _resume,
+    "stall": _stall,
+    "sync": _sync,
     "lead": _lead,
     "force": _force,
     "stand": _stand,
     "wait": _wait,
+    "step": _step,
     "run": _run,
 }

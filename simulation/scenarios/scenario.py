@@ -15,7 +15,7 @@ from logstream.settings import SharedSettings
 from simulation.cluster import MEMORY_MAX
 from simulation.scenarios.stage import Stage
 from simulation.scenarios.story import Story
-from simulation.scenarios.watch import Watch, WatchedProducer
+from simulation.scenarios.watch import Watch, WatchedConsumer, WatchedProducer
 
 WAIT_S = 30.0  # of virtual time, for whatever is waited for
 NODES = 3
@@ -39,6 +39,7 @@ class Scenario:
         self.producers: dict[str, WatchedProducer] = {}
         self.sent: dict[str, list[bytes]] = {}
         self.readers = 0
+        self.followers: list[WatchedConsumer] = []
         self._take_cluster({})
 
     def begin(self, settings: dict[str, str]) -> None:
@@ -66,9 +67,10 @@ class Scenario:
         return [f"{'one' if formed else 'no'} view of {' '.join(names)}"]
 
     def _take_cluster(self, settings: dict[str, str]) -> None:
-        self.producers, self.sent = {}, {}
+        self.producers, self.sent, self.followers = {}, {}, []
         watched = settings.pop("watched", "yes") == "yes"
         memory_max = int(settings.pop("memory_max", MEMORY_MAX))
+        durable = settings.pop("durable", "no") == "yes"
         shared = SharedSettings.model_validate({"expected_nodes": NODES, **settings})
-        self.cluster = Stage(self.seed, shared, memory_max)
+        self.cluster = Stage(self.seed, shared, memory_max, durable)
         self.watch = Watch(self.cluster) if watched else None

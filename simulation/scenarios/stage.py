@@ -53,8 +53,8 @@ class Stage(Cluster):
 
     network: SievedNetwork
 
-    def __init__(self, seed: int, shared: SharedSettings, memory_max: int) -> None:
-        super().__init__(seed, Climate(), shared, memory_max)
+    def __init__(self, seed: int, shared: SharedSettings, memory_max: int, durable: bool) -> None:
+        super().__init__(seed, Climate(), shared, memory_max, durable)
         self.network = SievedNetwork(self.loop, self.network.climate)
 
     def _settings(self, name: str) -> Settings:

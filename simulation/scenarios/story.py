@@ -13,12 +13,14 @@ from loguru import logger
 
 Fields = dict[str, Any]
 
-_VERBS: dict[str, str] = {"leader": "COORDINATOR of a", "follower": "follows in a"}
+_VERBS: dict[str, str] = {"leader": "leads a", "follower": "follows in a"}
 TOLD: dict[str, Callable[[Fields], str]] = {
     "leader lost": lambda fields: f"has no leader: {fields['why']}",
     "member lost": lambda fields: f"has lost {fields['member']}, which is {fields['why']}",
     "ELECTION": lambda fields: f"ELECTION among {fields['ring']}",
     "I WIN": lambda fields: "I WIN",
+    "COORDINATOR": lambda fields: f"COORDINATOR {fields['leader']}",
+    "store found": lambda fields: f"comes back with {fields['last_view']} and a log of {fields['log_end']}",
     "NO_QUORUM": lambda fields: f"NO_QUORUM without {fields['missing']}",
     "ClusterState": lambda fields: f"{_VERBS[fields['role']]} view of {fields['members']}",
     "handing over": lambda fields: f"hands over to {fields['to']}",

@@ -21,6 +21,7 @@ Elsewhere: the mutations that every rule is tried with (mutations.py).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,6 +72,25 @@ def broken(path: Path, seed: int = 1) -> str:
         except (LookupError, StopIteration, CannotDo) as lost:  # after a difference nothing may be where it should be
             return differs or f"{path.name}:{step.line}: {step.command}: {lost!r}"
     return differs
+
+
+def retell(path: Path, line: Callable[[str], None], seed: int = 1) -> None:
+    """Replay a transcript and write what is said, where it is not what was expected, and the promise that it breaks."""
+    scenario = Scenario(seed)
+    with scenario.story:
+        try:
+            for step in steps(path.read_text()):
+                line(step.command)
+                said = _do(scenario, step.command)
+                for told in said:
+                    line(told)
+                if _difference(path, step, said):
+                    line(f"  expected was {_listed(step.expected)}")
+            scenario.end()
+        except (Violation, LookupError, StopIteration, CannotDo) as ended:
+            for told in scenario.story.take():
+                line(STORY + told)
+            line(f"  VIOLATION of {ended}" if isinstance(ended, Violation) else f"  it ends here: {ended!r}")
 
 
 def _difference(path: Path, step: Step, said: list[str]) -> str:

@@ -12,6 +12,9 @@ from typing import Any
 from actors.mesh import Seat
 from logstream.core.client_effects import Acknowledged, Failed
 from logstream.core.effects import Send
+from logstream.core.replica.storing import Recovered
+from logstream.protocol.errors import LogStreamError
+from logstream.protocol.identity import Member
 from logstream.runtime import NodeActor
 from simulation.clients import PretendConsumer, PretendProducer
 from simulation.cluster import Cluster
@@ -31,7 +34,7 @@ class Watch:
         self._violation: Violation | None = None
         self.histories = Histories(ledger)
         self.halts_expected = False  # a scenario may be about a node that must not go on
-        cluster.observe, cluster.ended = self._turn, self._ended
+        cluster.observe, cluster.ended, cluster.found = self._turn, self._ended, self._found
 
     def judge(self) -> None:
         """Raises the first Violation that was seen."""
@@ -48,6 +51,12 @@ class Watch:
         if self._violation is None:
             self._violation = violation
             self._loop.stop()
+
+    def _found(self, member: Member, found: Recovered) -> None:
+        try:
+            self._witness.came_back(member, found)
+        except Violation as violation:
+            self.blame(violation)
 
     def _turn(self, node: str, actor: NodeActor, message: Any) -> None:
         try:
@@ -68,10 +77,13 @@ class WatchedProducer(PretendProducer):
 
     watch: Watch | None = None
     topics: dict[bytes, str]
+    warnings: list[LogStreamError]  # about no record in particular
 
     def told(self, effect: Any) -> None:
         """An offset, or a failure."""
         super().told(effect)
+        if isinstance(effect, Failed) and not effect.tickets:
+            self.warnings.append(effect.error)
         if self.watch is None:
             return
         histories = self.watch.histories

@@ -9,12 +9,12 @@ import json
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from actors.mesh import Seat
-from logstream.protocol.messages import StatusRequest, StatusResponse
+from logstream.protocol.messages import ClientRequest, PeerMessage, StatusRequest, StatusResponse
 from logstream.settings import SharedSettings
 from logstream.settings.models import SECTIONS
 from simulation.cluster import Cluster
@@ -153,3 +153,27 @@ def test_status_of_a_leader_makes_sense() -> None:
     (partition,) = topic["partitions"]
     assert (topic["name"], partition["partition"], partition["assigned"]) == ("logs", 0, partition["assigned"])
     assert partition["assigned"] in {"n1", "n2"}
+
+
+# --- docs/protocol.md ---
+
+
+def test_every_message_and_rule_of_the_protocol_has_a_scenario_that_exists() -> None:
+    text = (ROOT / "docs/protocol.md").read_text()
+    tables = re.findall(r"^\|.*\| scenario \|\n\|[-|]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
+    rows = [line.split(" | ") for table in tables for line in table.splitlines()]
+    shown = {row[0].removeprefix("| "): re.findall(r"`(\w+)`", row[-1]) for row in rows}
+    assert len(tables) == 3 and [name for name, scenarios in shown.items() if not scenarios] == []
+    named = {scenario for scenarios in shown.values() for scenario in scenarios}
+    assert named - {path.stem for path in (ROOT / "tests/scenarios").glob("*.txt")} == set()
+
+
+def test_every_message_is_in_a_table_of_the_protocol() -> None:
+    text = (ROOT / "docs/protocol.md").read_text()
+    messages = {kind.__name__ for kind in (*get_args(PeerMessage), *get_args(ClientRequest))}
+    assert [name for name in sorted(messages) if not re.search(rf"\b{name}\b", text)] == []
+
+
+@pytest.mark.parametrize("name", ["protocol", "election", "views", "failure-detection"])
+def test_a_page_of_the_protocol_can_be_read_in_a_quarter_of_an_hour(name: str) -> None:
+    assert len((ROOT / f"docs/{name}.md").read_text().split()) <= 1500

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from simulation.scenarios.transcript import broken, rewrite, steps
+from simulation.scenarios.transcript import broken, retell, rewrite, steps
 
 HERE = Path(__file__).parent
 TRANSCRIPTS = sorted(HERE.glob("*.txt"))
@@ -62,3 +62,20 @@ def test_rewriting_fills_in_what_is_said_and_keeps_the_rest(tmp_path: Path) -> N
         "# R18: new\n\nform n1 n2\n> one view of n1 n2\nwho\n> n1 follows n2\n> n2 leads n1 n2\n\n# the end\n"
     )
     assert [step.line for step in steps(path.read_text())] == [3, 5]
+
+
+def test_the_story_says_coordinator_where_the_log_does_after_an_election(tmp_path: Path) -> None:
+    path = tmp_path / "two.txt"
+    path.write_text("# R4: two leaders\n\nform n1 n2 n3\nlead n2\nrun 1\nkill n2\nwait for n1 n3\nrun 1\n")
+    rewrite(path)
+    by_hand, by_election = path.read_text().split("kill n2")
+    assert ". n2 leads a view of n1, n2, n3\n" in by_hand and "COORDINATOR" not in by_hand
+    assert ". n3 leads a view of n1, n3\n" in by_election and ". n3 COORDINATOR n3\n" in by_election
+
+
+def test_retelling_shows_what_was_expected_instead(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.txt"
+    wrong.write_text("# R4: n1 leads\n\nform n1 n2\n> one view of n1 n2\nwho n1\n> n1 leads n1 n2\n")
+    lines: list[str] = []
+    retell(wrong, lines.append)
+    assert lines[-3:] == ["who n1", "> n1 follows n2", "  expected was n1 leads n1 n2"]

@@ -137,6 +137,8 @@ def test_an_acknowledged_record_that_is_not_in_the_log_is_a_lost_write(book: Boo
 
 
 def test_a_read_of_what_is_not_committed_is_an_aborted_read(book: Book) -> None:
+    for offset, value in enumerate((b"a", b"b", b"c")):
+        book.histories.heard_record("reader", "t", 0, offset, value)
     with pytest.raises(Violation, match="aborted-read"):
         book.histories.heard_record("reader", "t", 0, 3, b"d")
 
@@ -162,6 +164,23 @@ def test_a_committed_record_that_was_not_read_is_unseen(book: Book) -> None:
     book.histories.heard_record("reader", "t", 0, 0, b"a")
     with pytest.raises(Violation, match="unseen"):
         book.histories.check_end(["reader"], "t")
+
+
+def test_an_acknowledged_record_that_nobody_finds_is_a_lost_write(book: Book) -> None:
+    book.histories.heard_offset("t", b"c", 0, 2)
+    for reader in ("one", "other"):
+        for offset, value in enumerate((b"a", b"b")):
+            book.histories.heard_record(reader, "t", 0, offset, value)
+    with pytest.raises(Violation, match="lost-write"):
+        book.histories.check_end(["one", "other"], "t")
+
+
+def test_an_acknowledged_record_that_somebody_finds_is_unseen_by_the_others(book: Book) -> None:
+    book.histories.heard_offset("t", b"c", 0, 2)
+    for offset, value in enumerate((b"a", b"b", b"c")):
+        book.histories.heard_record("one", "t", 0, offset, value)
+    with pytest.raises(Violation, match="unseen"):
+        book.histories.check_end(["one", "other"], "t")
 
 
 def test_what_one_reader_read_says_nothing_about_another(book: Book) -> None:

@@ -9,6 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -24,8 +26,15 @@ from tests.house.source_tree import ROOT
 
 SEEDS = 300
 CHUNK = 10  # seeds of one test
-PYTHONS = [found for version in range(11, 16) if (found := shutil.which(f"python3.{version}"))]
+PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+ON_PATH = [found for minor in range(11, 16) if (found := shutil.which(f"python3.{minor}"))]
+PYTHONS = sorted(
+    {str(Path(found).resolve()) for found in ON_PATH if Path(found).parent.name != "shims"}
+    | {str(found.resolve()) for found in PYENV.glob("versions/3.1[1-9].*/bin/python3.1[1-9]")}
+)
 NEEDED = "import aiokafka, google.protobuf, google_crc32c, loguru, pydantic, pykka, typer"
+LIBRARIES = Path(sysconfig.get_path("purelib"))  # one of them is compiled for one version of Python only
+COMPILED = "pydantic-core"
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
@@ -67,9 +76,9 @@ def test_being_watched_changes_nothing(capsys: pytest.CaptureFixture[str]) -> No
     assert len(lines) > 1000
 
 
-def hash_in_another_process(python: str, seed: int, hash_seed: str) -> str:
+def hash_in_another_process(python: str, seed: int, hash_seed: str, libraries: str = "") -> str:
     """What `simulate --seed` says there."""
-    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": libraries}
     command = [python, str(ROOT / "logstream_cli.py"), "simulate", "--seed", str(seed)]
     ended = subprocess.run(command, env=environment, cwd=Path(ROOT), capture_output=True, text=True, timeout=120)
     lines = [line for line in ended.stdout.splitlines() if line.startswith("trace hash ")]
@@ -82,11 +91,34 @@ def test_the_same_seed_is_the_same_history_in_another_process_with_another_hash_
     assert hash_in_another_process(sys.executable, 7, hash_seed) == Run(7).go().trace_hash
 
 
+def libraries_for(python: str) -> str:
+    """PYTHONPATH: the libraries of this Python, and a build for that one of what does not work there. Or skips."""
+    complaint = what_is_lacking(python, str(LIBRARIES))
+    if not complaint:
+        return str(LIBRARIES)
+    number = subprocess.run([python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True)
+    wanted = f"{COMPILED}=={version(COMPILED)}"
+    built = Path(sys.prefix) / "of-other-pythons" / f"{number.stdout.decode().strip()}-{wanted}"
+    if not built.exists():
+        pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-deps", wanted]
+        target = ["--target", str(built), "--only-binary=:all:", "--python-version", number.stdout.decode().strip()]
+        subprocess.run([*pip, *target], capture_output=True, timeout=120)
+    complaint = what_is_lacking(python, f"{built}{os.pathsep}{LIBRARIES}")
+    if complaint:
+        pytest.skip(f"{python} cannot import the libraries: {complaint}")
+    return f"{built}{os.pathsep}{LIBRARIES}"
+
+
+def what_is_lacking(python: str, libraries: str) -> str:
+    """What that Python says when it imports what the simulator needs; "" if it can."""
+    environment = {**os.environ, "PYTHONPATH": libraries}
+    ended = subprocess.run([python, "-W", "ignore", "-c", NEEDED], env=environment, capture_output=True, text=True)
+    return ended.stderr.strip().rpartition("\n")[2] if ended.returncode else ""
+
+
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_same_seed_is_the_same_history_under_every_python_found(python: str) -> None:
-    if subprocess.run([python, "-c", NEEDED], capture_output=True).returncode != 0:
-        pytest.skip(f"{python} lacks the libraries")
-    assert hash_in_another_process(python, 7, "1") == Run(7).go().trace_hash
+    assert hash_in_another_process(python, 7, "1", libraries_for(python)) == Run(7).go().trace_hash
 
 
 # --- the command ---

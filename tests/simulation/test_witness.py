@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
+from logstream.core.effects import Broadcast, Multicast, Send, Unicast
 from logstream.core.replica.history import History
 from logstream.core.replica.promise import Promise
 from logstream.protocol.batches import NO_PRODUCER, Batch, stamp_producer
@@ -143,6 +145,35 @@ def test_a_view_that_no_quorum_of_the_one_before_has_promised_is_seen(world: Wor
     world.installed(view(1, A, B, C), a, b, c)
     world.look(c.accepts(view(2, C)))
     world.breaks("I3", c.resumes(view(2, C)))
+
+
+def test_a_view_whose_members_did_not_move_on_to_one_installed_already_is_seen(world: World) -> None:
+    """The leader of view 2 hears late that it is installed; of its members nobody has promised view 3."""
+    a, b, c = Seen(A), Seen(B), Seen(C)
+    world.installed(view(1, A, B, C), a, b, c)
+    for member in (b, c):
+        member.promise.promise(epoch(3, C))
+    world.installed(view(3, B, C, leader=C), c, b)
+    late, other = Member("d", "s"), Member("e", "s")
+    members = tuple(sorted((late, other, A)))
+    two = View(Epoch.of(2, late), late, members, (), 0, "c1", "all")
+    a.promise.promise(Epoch.of(2, late))
+    for member in (Seen(late), Seen(other), a):
+        world.look(member.accepts(two))
+        if member.me == late:
+            leader = member
+    world.breaks("I3", leader.resumes(two))
+
+
+def test_a_leader_that_hears_late_that_its_view_was_installed_breaks_nothing(world: World) -> None:
+    a, b, c = Seen(A), Seen(B), Seen(C)
+    world.installed(view(1, A, B, C), a, b, c)
+    two = view(2, A, B, C, leader=B)
+    for member in (b, a, c):
+        world.look(member.accepts(two))
+    world.installed(view(3, A, C, leader=C), c, a)
+    world.look(b.resumes(two))
+    assert sorted(one.n for one in world.witness.installed) == [1, 2, 3]
 
 
 def test_two_identities_of_one_node_in_a_view_are_seen(world: World) -> None:
@@ -299,15 +330,54 @@ def test_an_ack_below_what_was_promised_aloud_is_seen(world: World) -> None:
         world.witness.said(A, ReplicateAck(epoch(2, B), 0, 0, 0, False))
 
 
-def test_an_ack_of_an_installation_below_what_was_promised_aloud_is_seen(world: World) -> None:
-    world.witness.said(A, ViewInstallAck(epoch(3, B)))
-    with pytest.raises(Violation, match="I10"):
-        world.witness.said(A, ViewInstallAck(epoch(2, B)))
+def test_an_ack_of_a_view_that_was_never_accepted_is_seen(world: World, trio: tuple[Seen, Seen, Seen]) -> None:
+    for one in (ReplicateAck(epoch(5), 1, 0, 0, False), ViewInstallAck(epoch(5))):
+        with pytest.raises(Violation, match="I10"):
+            world.witness.said(B, one)
 
 
 def test_an_ack_of_what_is_not_held_is_seen(world: World, trio: tuple[Seen, Seen, Seen]) -> None:
     with pytest.raises(Violation, match="I10"):
         world.witness.said(B, ReplicateAck(epoch(1), 7, 7, 0, False))
+
+
+def ack_of(member: Seen, made_in: Epoch) -> ReplicateAck:
+    """A true one, if that is its view."""
+    return ReplicateAck(made_in, member.history.end, member.history.log.chain, 0, True)
+
+
+def test_a_true_ack_breaks_nothing(world: World, trio: tuple[Seen, Seen, Seen]) -> None:
+    _, b, _ = trio
+    world.witness.heard(b, [Send(A, ack_of(b, epoch(1))), Send(A, ViewInstallAck(epoch(1)))])
+    world.witness.said(B, ack_of(b, epoch(1)))
+    assert world.witness.mirror(B).said == epoch(1)
+
+
+@pytest.mark.parametrize("way", [lambda ack: Send(A, ack), Multicast, Broadcast, lambda ack: Unicast("a:1", ack)])
+def test_an_ack_is_judged_in_the_turn_in_which_it_is_said_by_whatever_way(
+    world: World, trio: tuple[Seen, Seen, Seen], way: Callable[[ReplicateAck], object]
+) -> None:
+    _, b, _ = trio
+    with pytest.raises(Violation, match="I10"):
+        world.witness.heard(b, [way(ReplicateAck(epoch(1), 7, 7, 0, False))])
+
+
+@pytest.mark.parametrize("kind", [ReplicateAck, ViewInstallAck])
+def test_a_candidates_promise_to_itself_forbids_acks_too(
+    world: World, trio: tuple[Seen, Seen, Seen], kind: type
+) -> None:
+    """Nothing was said to anybody: the promise alone counts."""
+    _, b, _ = trio
+    b.promise.promise(epoch(2, B))
+    world.look(b)
+    with pytest.raises(Violation, match=r"I10: b .* has promised 2/b"):
+        world.witness.heard(b, [Send(A, ack_of(b, epoch(1)) if kind is ReplicateAck else ViewInstallAck(epoch(1)))])
+
+
+def test_an_ack_of_another_epoch_than_the_last_view_is_seen(world: World, trio: tuple[Seen, Seen, Seen]) -> None:
+    _, b, _ = trio
+    with pytest.raises(Violation, match=r"I10: b .* its last view is 1/a"):
+        world.witness.heard(b, [Send(A, ack_of(b, epoch(5, A)))])
 
 
 def test_following_entries_one_by_one_is_the_same_as_all_at_once(world: World) -> None:

@@ -1,0 +1,61 @@
+"""Queues of a node, looked at after a turn of their owner: none is beyond its bound (I19).
+
+    Replica         table of producers        100,000 keys                            R12
+    ClientGateway   held requests             1,000 requests, 16 MiB                  protocol section 1
+                    requests of a session     8,192 unanswered, 64 MiB, or one        docs/limits.md
+    Tcp             an answer to FETCH        1 MiB, or one batch                     credit
+
+What is held back (R9) the witness looks at. The numbers are written down again here, so that whoever
+changes one in the program must mean it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actors.client_gateway import ClientGateway
+from actors.replica import Replica
+from logstream.core.effects import Reply
+from logstream.core.events import Received, Session
+from logstream.core.gateway.gateway import Gateway
+from logstream.protocol.messages import FetchResponse
+from logstream.runtime import NodeActor
+from simulation.violation import Violation
+
+PRODUCERS = 100_000  # in one partition each
+HELD_REQUESTS, HELD_BYTES = 1000, 16 << 20
+UNANSWERED, UNDER_WAY_BYTES = 8192, 64 << 20
+CREDIT = 1 << 20
+
+
+def check(node: str, actor: NodeActor, message: Any) -> None:
+    """After this actor has handled a message. Raises Violation."""
+    kind = type(actor)
+    if kind is Replica:
+        _check_producers(node, len(actor.core.history.dedup))  # type: ignore[attr-defined]
+    elif kind is ClientGateway:
+        _check_gateway(node, actor.core, message)  # type: ignore[attr-defined]
+    elif type(message) is Reply and type(message.message) is FetchResponse:
+        _check_answer(node, message.message)
+
+
+def _check_producers(node: str, known: int) -> None:
+    if known > PRODUCERS:
+        raise Violation("I19", f"{node} remembers {known} producers, {PRODUCERS} is the bound")
+
+
+def _check_gateway(node: str, gateway: Gateway, message: Any) -> None:
+    held = gateway.requests.held
+    if len(held) > HELD_REQUESTS or held._bytes > HELD_BYTES:
+        raise Violation("I19", f"{node} holds {len(held)} requests of {held._bytes} bytes for better times")
+    if type(message) is Received and type(message.sender) is Session:
+        queue = gateway.sessions._queues.get(message.sender)
+        asked = len(queue.asked) if queue is not None else 0
+        if queue is not None and (asked > UNANSWERED or (asked > 1 and queue.bytes > UNDER_WAY_BYTES)):
+            raise Violation("I19", f"{node} has {asked} requests of {queue.bytes} bytes of one client under way")
+
+
+def _check_answer(node: str, answer: FetchResponse) -> None:
+    sizes = [batch.size for found in answer.partitions for batch in found.batches]
+    if len(sizes) > 1 and sum(sizes) > CREDIT:
+        raise Violation("I19", f"{node} answers a FETCH with {sum(sizes)} bytes in {len(sizes)} batches")
