@@ -18,13 +18,13 @@ from logstream.protocol.identity import Member
 from logstream.protocol.messages import ClientRequest
 from logstream.runtime import NodeActor
 from logstream.settings import NodeSettings, Settings, SharedSettings
-from simulation.clients import PretendConsumer, PretendProducer
-from simulation.climate import Climate
-from simulation.disk import PretendDisk
-from simulation.machine import Machine
-from simulation.network import Network
-from simulation.transports import PretendStack
-from simulation.virtual_loop import VirtualLoop
+from simulation.pretended.clients import PretendConsumer, PretendProducer
+from simulation.pretended.climate import Climate
+from simulation.pretended.disk import PretendDisk
+from simulation.pretended.machine import Machine
+from simulation.pretended.network import Network
+from simulation.pretended.transports import PretendStack
+from simulation.pretended.virtual_loop import VirtualLoop
 
 MEMORY_MAX = 1 << 30
 

@@ -32,11 +32,11 @@ from logstream.protocol.messages import (
     ViewInstallAck,
 )
 from logstream.runtime import SafeRef
-from simulation.climate import storm
 from simulation.cluster import Cluster
-from simulation.cuts import Cut
 from simulation.mercy import Mercy
-from simulation.network import Host
+from simulation.pretended.climate import storm
+from simulation.pretended.cuts import Cut
+from simulation.pretended.network import Host
 from simulation.strangers import Strangers
 
 AMBUSHES: tuple[type[Message], ...] = (StateExchange, State, ViewInstall, ViewInstallAck, Replicate, ReplicateAck)

@@ -16,8 +16,8 @@ from actors.node import Node
 from logstream.core.replica.promise import Promise
 from logstream.core.view_change import ViewChange
 from logstream.protocol.identity import NO_EPOCH, Epoch, Member, View
+from simulation.checks.witness import Witness, is_enough
 from simulation.cluster import Cluster
-from simulation.witness import Witness, is_enough
 
 
 class Mercy:

@@ -23,21 +23,21 @@ from logstream.protocol.identity import CommitRule, Member
 from logstream.protocol.retention import TopicRetention
 from logstream.runtime import NodeActor, Scheduler
 from logstream.settings import SharedSettings
-from simulation.blocking import Blocking
-from simulation.climate import random_climate
+from simulation.checks.blocking import Blocking
+from simulation.checks.histories import Histories
+from simulation.checks.ledger import Ledger
+from simulation.checks.overhearing import Overheard
+from simulation.checks.queues import check as check_queues
+from simulation.checks.violation import Violation
+from simulation.checks.witness import Witness
 from simulation.cluster import MEMORY_MAX, Cluster
 from simulation.faults import Faults
-from simulation.histories import Histories
-from simulation.ledger import Ledger
 from simulation.mercy import Mercy
-from simulation.overhearing import Overheard
-from simulation.queues import check as check_queues
+from simulation.pretended.climate import random_climate
+from simulation.pretended.transports import PretendTcp
+from simulation.pretended.virtual_loop import EndlessInstant
 from simulation.transcript import Transcript
-from simulation.transports import PretendTcp
 from simulation.verdict import Verdict
-from simulation.violation import Violation
-from simulation.virtual_loop import EndlessInstant
-from simulation.witness import Witness
 from simulation.workload import LIMIT_CHOICES, Load, Workload
 
 FAULTS_MIN = 40

@@ -34,9 +34,9 @@ from logstream.protocol.messages import (
     ViewInstall,
     ViewInstallAck,
 )
+from simulation.checks.violation import Violation
 from simulation.cluster import Cluster
-from simulation.network import Host
-from simulation.violation import Violation
+from simulation.pretended.network import Host
 from transport.identity import Identity
 
 OTHER_ID, OTHER_NAME = "f" * 16, "elsewhere"

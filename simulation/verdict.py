@@ -23,11 +23,11 @@ from logstream.core.replica.promise import Promise
 from logstream.core.replica.replica import Replica
 from logstream.protocol.errors import DataLost, OtherCluster
 from logstream.protocol.identity import NO_EPOCH, Epoch, View
+from simulation.checks.histories import Histories
+from simulation.checks.violation import Violation
+from simulation.checks.witness import Witness, is_enough
 from simulation.cluster import Cluster
-from simulation.histories import Histories
 from simulation.mercy import Mercy
-from simulation.violation import Violation
-from simulation.witness import Witness, is_enough
 from simulation.workload import TOPIC, Workload
 
 

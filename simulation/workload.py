@@ -20,10 +20,10 @@ from logstream.core.producer import ProducerSettings
 from logstream.protocol.errors import OffsetOutOfRange, OtherCluster
 from logstream.protocol.messages import AlterTopic, ClientRequest, CreateTopic, DeleteTopic
 from logstream.protocol.retention import LIMITS, TopicRetention
-from simulation.clients import PretendConsumer, PretendProducer
+from simulation.checks.histories import Histories
+from simulation.checks.violation import Violation
 from simulation.cluster import Cluster
-from simulation.histories import Histories
-from simulation.violation import Violation
+from simulation.pretended.clients import PretendConsumer, PretendProducer
 
 TOPIC = "t"
 OTHER = "u"  # is deleted and made again in restless runs

@@ -22,7 +22,7 @@ from logstream.core.consumer import ConsumerSettings
 from logstream.protocol.errors import LogStreamError
 from logstream.protocol.messages import AlterTopic, ClientRequest, CreateTopic, DeleteTopic, TopicResponse
 from logstream.protocol.retention import DEFAULT, TopicRetention
-from simulation.clients import PretendConsumer, PretendProducer
+from simulation.pretended.clients import PretendConsumer, PretendProducer
 from simulation.scenarios.scenario import Command, Scenario
 from simulation.scenarios.watch import WatchedConsumer, WatchedProducer
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import product
 
-from simulation.cuts import Way
+from simulation.pretended.cuts import Way
 from simulation.scenarios.scenario import CannotDo, Command, Scenario
 from simulation.scenarios.sieve import Catch, Trap
 

@@ -7,12 +7,12 @@ from logstream.core.events import Via
 from logstream.protocol.envelope import Envelope
 from logstream.protocol.identity import Member, View
 from logstream.settings import NodeSettings, Settings, SharedSettings
-from simulation.climate import Climate
 from simulation.cluster import Cluster
-from simulation.cuts import Cut, Way
-from simulation.network import Host, Network
+from simulation.pretended.climate import Climate
+from simulation.pretended.cuts import Cut, Way
+from simulation.pretended.network import Host, Network
+from simulation.pretended.virtual_loop import VirtualLoop
 from simulation.scenarios.sieve import Sieve
-from simulation.virtual_loop import VirtualLoop
 
 
 class SievedNetwork(Network):

@@ -25,9 +25,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from simulation.checks.violation import Violation
 from simulation.scenarios import clients, looking, messages, nodes
 from simulation.scenarios.scenario import CannotDo, Command, Scenario
-from simulation.violation import Violation
 
 ANSWER, STORY, COMMENT = "> ", ". ", "#"
 COMMANDS: dict[str, Command] = nodes.COMMANDS | messages.COMMANDS | clients.COMMANDS | looking.COMMANDS

@@ -16,12 +16,12 @@ from logstream.core.replica.storing import Recovered
 from logstream.protocol.errors import LogStreamError
 from logstream.protocol.identity import Member
 from logstream.runtime import NodeActor
-from simulation.clients import PretendConsumer, PretendProducer
+from simulation.checks.histories import Histories
+from simulation.checks.ledger import Ledger
+from simulation.checks.violation import Violation
+from simulation.checks.witness import Witness
 from simulation.cluster import Cluster
-from simulation.histories import Histories
-from simulation.ledger import Ledger
-from simulation.violation import Violation
-from simulation.witness import Witness
+from simulation.pretended.clients import PretendConsumer, PretendProducer
 
 
 class Watch:

@@ -17,7 +17,7 @@ from loguru import logger
 
 from logstream.runtime import NodeActor, Scheduler
 from logstream.runtime.inbox import _asleep
-from simulation.virtual_loop import VirtualLoop
+from simulation.pretended.virtual_loop import VirtualLoop
 
 DEADLINE_S = 5.0
 

@@ -20,7 +20,7 @@ from logstream.protocol.messages import ClientRequest, CreateTopic, TopicRespons
 from logstream.runtime import NodeActor, SafeRef, Scheduler
 from logstream.settings import NodeSettings, Settings, SharedSettings
 from simulation.cluster import Cluster, PretendMemory
-from simulation.network import Climate
+from simulation.pretended.network import Climate
 from tests.actors.conftest import World
 
 SEED = 7

@@ -18,7 +18,7 @@ from logstream.protocol.messages import ClientRequest, PeerMessage, StatusReques
 from logstream.settings import SharedSettings
 from logstream.settings.models import SECTIONS
 from simulation.cluster import Cluster
-from simulation.network import Climate
+from simulation.pretended.network import Climate
 from tests.house.source_tree import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

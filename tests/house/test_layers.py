@@ -174,7 +174,7 @@ def test_protobuf_ends_at_the_protocol_package() -> None:
 def test_threads_are_made_only_where_blocking_work_is_hosted() -> None:
     """An actor owns its facts, so it needs no locks; the client serves programs that have threads.
 
-    simulation/blocking.py makes none: it watches whoever waits.
+    simulation/checks/blocking.py makes none: it watches whoever waits.
     """
-    allowed = ("logstream/runtime/", "logstream/client/", "logstream/console/", "simulation/blocking.py")
+    allowed = ("logstream/runtime/", "logstream/client/", "logstream/console/", "simulation/checks/blocking.py")
     assert [path for path in importers_of("threading") if not path.startswith(allowed)] == []

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 
 from logstream.protocol.batches import Batch
 from logstream.protocol.records import read
-from simulation.clients import PretendConsumer, PretendProducer
+from simulation.checks.violation import Violation
 from simulation.cluster import Cluster
-from simulation.violation import Violation
+from simulation.pretended.clients import PretendConsumer, PretendProducer
 
 
 def check_histories(

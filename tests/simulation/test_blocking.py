@@ -14,9 +14,9 @@ import pytest
 
 from logstream.core.replica.replica import Replica
 from logstream.runtime.turns import this_thread
-from simulation.blocking import Blocking
+from simulation.checks.blocking import Blocking
+from simulation.checks.violation import Violation
 from simulation.run import Run
-from simulation.violation import Violation
 
 BLOCKING: dict[str, Callable[[], object]] = {
     "sleep": lambda: time.sleep(0.0),

@@ -10,11 +10,11 @@ from logstream.core.replica.promise import Votes
 from logstream.core.replica.storing import Appended, Replaced
 from logstream.protocol.identity import NO_EPOCH, View
 from logstream.settings import SharedSettings
-from simulation.climate import Climate
 from simulation.cluster import Cluster
-from simulation.disk import PretendDisk
-from simulation.machine import Machine
-from simulation.virtual_loop import VirtualLoop
+from simulation.pretended.climate import Climate
+from simulation.pretended.disk import PretendDisk
+from simulation.pretended.machine import Machine
+from simulation.pretended.virtual_loop import VirtualLoop
 from tests.core.builders import A, B, entries_of, epoch, history_of, view
 
 NAMES = ("n1", "n2", "n3")

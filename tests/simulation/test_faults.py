@@ -12,16 +12,16 @@ from logstream.protocol.envelope import Envelope
 from logstream.protocol.identity import Member
 from logstream.protocol.messages import Snapshot
 from logstream.settings import SharedSettings
-from simulation.climate import Climate
+from simulation.checks.ledger import Ledger
+from simulation.checks.violation import Violation
+from simulation.checks.witness import Witness
 from simulation.cluster import Cluster
 from simulation.faults import Faults
-from simulation.ledger import Ledger
 from simulation.mercy import Mercy
-from simulation.network import Host
+from simulation.pretended.climate import Climate
+from simulation.pretended.network import Host
 from simulation.run import Run
 from simulation.strangers import Strangers
-from simulation.violation import Violation
-from simulation.witness import Witness
 from tests.simulation.test_histories import Book
 from transport.identity import Identity
 

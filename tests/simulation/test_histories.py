@@ -9,9 +9,9 @@ from logstream.protocol.batches import Batch, header_of, make_front, stamp_produ
 from logstream.protocol.errors import InvalidRequest, OutcomeUnknown
 from logstream.protocol.messages import Entry, TopicCreated
 from logstream.protocol.records import RecordBuilder
-from simulation.histories import Histories
-from simulation.ledger import Ledger
-from simulation.violation import Violation
+from simulation.checks.histories import Histories
+from simulation.checks.ledger import Ledger
+from simulation.checks.violation import Violation
 from tests.core.builders import epoch
 
 

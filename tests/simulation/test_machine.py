@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from simulation.machine import Machine
-from simulation.virtual_loop import EndlessInstant, VirtualLoop
+from simulation.pretended.machine import Machine
+from simulation.pretended.virtual_loop import EndlessInstant, VirtualLoop
 
 
 @pytest.fixture

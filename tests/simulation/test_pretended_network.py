@@ -10,12 +10,12 @@ from logstream.core.events import LinkDown, LinkUp, Received, Via
 from logstream.protocol.envelope import Envelope
 from logstream.protocol.identity import NO_EPOCH, Member
 from logstream.protocol.messages import Hello, Message, Nack
-from simulation.climate import Climate
-from simulation.cuts import Cut
-from simulation.machine import Machine
-from simulation.network import KERNEL_DATAGRAMS, SMALL, Host, Network
-from simulation.streams import KEEPALIVE_S, LINGER_S, End, Stream
-from simulation.virtual_loop import VirtualLoop
+from simulation.pretended.climate import Climate
+from simulation.pretended.cuts import Cut
+from simulation.pretended.machine import Machine
+from simulation.pretended.network import KERNEL_DATAGRAMS, SMALL, Host, Network
+from simulation.pretended.streams import KEEPALIVE_S, LINGER_S, End, Stream
+from simulation.pretended.virtual_loop import VirtualLoop
 from transport.identity import Identity
 
 GIVE_UP_S = 2.0

@@ -12,9 +12,9 @@ from logstream.core.replica.dedup import Dedup
 from logstream.protocol.batches import Batch
 from logstream.protocol.client_messages import Fetched, FetchResponse
 from logstream.protocol.errors import ErrorCode
-from simulation import queues
+from simulation.checks import queues
+from simulation.checks.violation import Violation
 from simulation.run import Run
-from simulation.violation import Violation
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 

@@ -7,9 +7,9 @@ import random
 import pytest
 
 from logstream.settings import SharedSettings
-from simulation.clients import PretendConsumer, PretendProducer
 from simulation.cluster import Cluster
-from simulation.network import Climate
+from simulation.pretended.clients import PretendConsumer, PretendProducer
+from simulation.pretended.network import Climate
 from tests.simulation.checkers import check_histories, check_logs, values_of
 
 SEEDS = 200

@@ -8,9 +8,9 @@ import pytest
 
 from logstream.protocol.errors import OffsetOutOfRange
 from logstream.settings import SharedSettings
-from simulation.clients import PretendConsumer, PretendProducer
-from simulation.climate import Climate
 from simulation.cluster import Cluster
+from simulation.pretended.clients import PretendConsumer, PretendProducer
+from simulation.pretended.climate import Climate
 from tests.simulation.checkers import check_logs
 
 MEMORY_MAX = 1 << 19

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from simulation.climate import Climate, random_climate, storm
+from simulation.checks.ledger import Ledger
+from simulation.checks.violation import Violation
+from simulation.checks.witness import Witness
 from simulation.command import Figures, replay, seed_range, survey
 from simulation.faults import Faults
-from simulation.ledger import Ledger
+from simulation.pretended.climate import Climate, random_climate, storm
 from simulation.run import FAULTS_MIN, Run
-from simulation.violation import Violation
-from simulation.witness import Witness
 from tests.house.source_tree import ROOT
 
 SEEDS = 300

@@ -15,9 +15,9 @@ from logstream.protocol.batches import NO_PRODUCER, Batch, stamp_producer
 from logstream.protocol.identity import NO_EPOCH, Epoch, Member, View
 from logstream.protocol.messages import Entry, ReplicateAck, State, ViewInstallAck
 from logstream.protocol.records import RecordBuilder
-from simulation.ledger import Ledger
-from simulation.violation import Violation
-from simulation.witness import HOLDBACK_ENTRIES, Witness
+from simulation.checks.ledger import Ledger
+from simulation.checks.violation import Violation
+from simulation.checks.witness import HOLDBACK_ENTRIES, Witness
 from tests.core.builders import A, B, C, append, epoch, following, view
 
 

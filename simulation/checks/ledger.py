@@ -14,7 +14,7 @@ from logstream.protocol.batches import NO_PRODUCER, Batch, base_offset_in, heade
 from logstream.protocol.identity import Epoch
 from logstream.protocol.messages import Entry, EntryKind, TopicCreated, TopicDeleted, Trimmed
 from logstream.protocol.records import read
-from simulation.violation import Violation
+from simulation.checks.violation import Violation
 
 Slot = tuple[int, int]  # topic id, partition
 SEQUENCES = 1 << 31

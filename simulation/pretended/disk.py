@@ -17,7 +17,7 @@ from logstream.core.replica.history import Checkpoint, History
 from logstream.core.replica.promise import Votes
 from logstream.core.replica.storing import Appended, Change, Recovered, Replaced
 from logstream.protocol.messages import Entry
-from simulation.machine import Machine
+from simulation.pretended.machine import Machine
 
 SYNC_S = (0.0002, 0.005)
 STALL_S = (0.05, 0.6)

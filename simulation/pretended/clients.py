@@ -19,10 +19,10 @@ from logstream.core.producer import ProducerCore, ProducerSettings
 from logstream.protocol.errors import LogStreamError
 from logstream.protocol.messages import ClientResponse
 from logstream.protocol.records import RecordBuilder, read
-from simulation.machine import EPOCH_S
-from simulation.network import Network
-from simulation.streams import End, Stream
-from simulation.virtual_loop import VirtualHandle, VirtualLoop
+from simulation.pretended.machine import EPOCH_S
+from simulation.pretended.network import Network
+from simulation.pretended.streams import End, Stream
+from simulation.pretended.virtual_loop import VirtualHandle, VirtualLoop
 
 CONNECT_S = 2.0
 SEEK_S = 1.0  # how long looking for the cluster takes

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from logstream.runtime.turns import this_thread
-from simulation.violation import Violation
+from simulation.checks.violation import Violation
 
 WAITS: tuple[tuple[Any, str], ...] = ((time, "sleep"), (Condition, "wait"))
 SOCKETS = ("__new__", "bind", "connect", "getaddrinfo", "gethostbyname", "sendmsg", "sendto")

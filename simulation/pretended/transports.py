@@ -12,8 +12,8 @@ from logstream.protocol.errors import LocalProtocolError
 from logstream.protocol.identity import Member
 from logstream.protocol.messages import Message
 from logstream.runtime import NodeActor, SafeRef, Scheduler
-from simulation.machine import Machine
-from simulation.network import Host, Network
+from simulation.pretended.machine import Machine
+from simulation.pretended.network import Host, Network
 from transport.identity import ForgetMember, Identity, IdentityChanged
 
 

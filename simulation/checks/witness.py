@@ -18,9 +18,9 @@ from logstream.core.replica.replica import Replica
 from logstream.core.replica.storing import Recovered
 from logstream.protocol.identity import NO_EPOCH, Epoch, Member, View
 from logstream.protocol.messages import Entry, ReplicateAck, State, ViewInstallAck
-from simulation.ledger import Ledger
-from simulation.mirror import Mirror
-from simulation.violation import Violation
+from simulation.checks.ledger import Ledger
+from simulation.checks.mirror import Mirror
+from simulation.checks.violation import Violation
 
 HOLDBACK_ENTRIES, HOLDBACK_BYTES = 4096, 8 << 20  # R9
 

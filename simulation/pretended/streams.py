@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from simulation.machine import Machine
-from simulation.virtual_loop import VirtualLoop
+from simulation.pretended.machine import Machine
+from simulation.pretended.virtual_loop import VirtualLoop
 
 RETRANSMIT_S = 0.2  # at most, after a cut has healed
 LINGER_S = 2.0  # for which a retired end hears what is under way (tcp_connection.py)

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from simulation.virtual_loop import VirtualHandle, VirtualLoop
+from simulation.pretended.virtual_loop import VirtualHandle, VirtualLoop
 
 EPOCH_S = 1_700_000_000.0  # of the wall clocks, about 2023
 

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 from logstream.core.events import LinkDown, LinkUp
 from logstream.protocol.envelope import Envelope
 from logstream.protocol.identity import Member
-from simulation.streams import Stream
-from simulation.virtual_loop import VirtualHandle
+from simulation.pretended.streams import Stream
+from simulation.pretended.virtual_loop import VirtualHandle
 
 if TYPE_CHECKING:
-    from simulation.network import Host, Network
+    from simulation.pretended.network import Host, Network
 
 DIAL_S = 1.0
 REDIAL_FIRST_S = 0.05

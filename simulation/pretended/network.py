@@ -19,12 +19,12 @@ from logstream.core.events import Received, Session, SessionClosed, Via
 from logstream.protocol.envelope import Envelope
 from logstream.protocol.identity import Member
 from logstream.protocol.messages import CatchUp, Replicate
-from simulation.climate import Climate
-from simulation.cuts import Cut, Cuts, Way
-from simulation.machine import Machine
-from simulation.peer_links import Dialed, PeerLink
-from simulation.streams import End, Stream
-from simulation.virtual_loop import VirtualLoop
+from simulation.pretended.climate import Climate
+from simulation.pretended.cuts import Cut, Cuts, Way
+from simulation.pretended.machine import Machine
+from simulation.pretended.peer_links import Dialed, PeerLink
+from simulation.pretended.streams import End, Stream
+from simulation.pretended.virtual_loop import VirtualLoop
 from transport.identity import Identity
 
 FRAGMENT = 8192  # bytes of payload in one datagram

@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from logstream.protocol.errors import DataLost, LogStreamError, OtherCluster, OutcomeUnknown, RequestTimedOut
-from simulation.ledger import Ledger
-from simulation.violation import Violation
+from simulation.checks.ledger import Ledger
+from simulation.checks.violation import Violation
 
 UNCERTAIN = (
     RequestTimedOut,

@@ -20,7 +20,7 @@ from logstream.core.events import Received, Session
 from logstream.core.gateway.gateway import Gateway
 from logstream.protocol.messages import FetchResponse
 from logstream.runtime import NodeActor
-from simulation.violation import Violation
+from simulation.checks.violation import Violation
 
 PRODUCERS = 100_000  # in one partition each
 HELD_REQUESTS, HELD_BYTES = 1000, 16 << 20
