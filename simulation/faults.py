@@ -36,7 +36,7 @@ from simulation.cluster import Cluster
 from simulation.mercy import Mercy
 from simulation.pretended.climate import storm
 from simulation.pretended.cuts import Cut
-from simulation.pretended.network import Host
+from simulation.pretended.hosts import Host
 from simulation.strangers import Strangers
 
 AMBUSHES: tuple[type[Message], ...] = (StateExchange, State, ViewInstall, ViewInstallAck, Replicate, ReplicateAck)

@@ -36,7 +36,7 @@ from logstream.protocol.messages import (
 )
 from simulation.checks.violation import Violation
 from simulation.cluster import Cluster
-from simulation.pretended.network import Host
+from simulation.pretended.hosts import Host
 from transport.identity import Identity
 
 OTHER_ID, OTHER_NAME = "f" * 16, "elsewhere"

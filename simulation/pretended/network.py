@@ -11,7 +11,7 @@ cuts.py.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -21,47 +21,13 @@ from logstream.protocol.identity import Member
 from logstream.protocol.messages import CatchUp, Replicate
 from simulation.pretended.climate import Climate
 from simulation.pretended.cuts import Cut, Cuts, Way
-from simulation.pretended.machine import Machine
-from simulation.pretended.peer_links import Dialed, PeerLink
+from simulation.pretended.hosts import Dialed, Host, PeerLink
 from simulation.pretended.streams import End, Stream
 from simulation.pretended.virtual_loop import VirtualLoop
-from transport.identity import Identity
 
 FRAGMENT = 8192  # bytes of payload in one datagram
 KERNEL_DATAGRAMS = 212_992  # bytes that wait for a process that does not read; what comes then is lost
 SMALL = 256  # bytes, about, of a message without entries
-
-
-@dataclass(slots=True, eq=False)
-class Host:
-    """One node on the network."""
-
-    me: Member
-    identity: Identity
-    machine: Machine
-    deliver: Callable[[Received], None]
-    announce: Callable[[object], None]
-    alive: bool = True
-    links: dict[Member, PeerLink] = field(default_factory=dict)
-    sessions: dict[Session, Stream] = field(default_factory=dict)
-    unread: int = 0  # bytes of datagrams in the kernel
-
-    @property
-    def address(self) -> str:
-        """Where it is."""
-        return self.me.address
-
-    def knows_another_at(self, member: Member) -> bool:
-        """Is somebody else known to answer at this member's address?"""
-        return any(
-            link.stream is not None and other != member and other.address == member.address
-            for other, link in self.links.items()
-        )
-
-    def up(self, member: Member) -> bool:
-        """Is there a stream to this member?"""
-        link = self.links.get(member)
-        return link is not None and link.stream is not None
 
 
 class Network:
@@ -214,7 +180,7 @@ class Network:
     def _link(self, host: Host, member: Member) -> PeerLink:
         link = host.links.get(member)
         if link is None:
-            link = host.links[member] = PeerLink(self, host, member)
+            link = host.links[member] = PeerLink(self.dial, host, member)
         return link
 
     def dial(self, host: Host, member: Member, wanted: Callable[[], bool], answer: Dialed) -> None:

@@ -12,8 +12,9 @@ from logstream.protocol.errors import LocalProtocolError
 from logstream.protocol.identity import Member
 from logstream.protocol.messages import Message
 from logstream.runtime import NodeActor, SafeRef, Scheduler
+from simulation.pretended.hosts import Host
 from simulation.pretended.machine import Machine
-from simulation.pretended.network import Host, Network
+from simulation.pretended.network import Network
 from transport.identity import ForgetMember, Identity, IdentityChanged
 
 

@@ -10,7 +10,8 @@ from logstream.settings import NodeSettings, Settings, SharedSettings
 from simulation.cluster import Cluster
 from simulation.pretended.climate import Climate
 from simulation.pretended.cuts import Cut, Way
-from simulation.pretended.network import Host, Network
+from simulation.pretended.hosts import Host
+from simulation.pretended.network import Network
 from simulation.pretended.virtual_loop import VirtualLoop
 from simulation.scenarios.sieve import Sieve
 

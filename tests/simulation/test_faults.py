@@ -19,7 +19,7 @@ from simulation.cluster import Cluster
 from simulation.faults import Faults
 from simulation.mercy import Mercy
 from simulation.pretended.climate import Climate
-from simulation.pretended.network import Host
+from simulation.pretended.hosts import Host
 from simulation.run import Run
 from simulation.strangers import Strangers
 from tests.simulation.test_histories import Book

@@ -12,8 +12,9 @@ from logstream.protocol.identity import NO_EPOCH, Member
 from logstream.protocol.messages import Hello, Message, Nack
 from simulation.pretended.climate import Climate
 from simulation.pretended.cuts import Cut
+from simulation.pretended.hosts import Host
 from simulation.pretended.machine import Machine
-from simulation.pretended.network import KERNEL_DATAGRAMS, SMALL, Host, Network
+from simulation.pretended.network import KERNEL_DATAGRAMS, SMALL, Network
 from simulation.pretended.streams import KEEPALIVE_S, LINGER_S, End, Stream
 from simulation.pretended.virtual_loop import VirtualLoop
 from transport.identity import Identity

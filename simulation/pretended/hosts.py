@@ -1,4 +1,4 @@
-"""The way to one member on the pretended network: what transport/tcp_link.py is on sockets.
+"""A host on the pretended network, and its way to each member: what transport/tcp_link.py is on sockets.
 
                  send()                 the other end answers
     idle ------------------> dialing ----------------------------> up
@@ -14,16 +14,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
-from logstream.core.events import LinkDown, LinkUp
+from logstream.core.events import LinkDown, LinkUp, Received, Session
 from logstream.protocol.envelope import Envelope
 from logstream.protocol.identity import Member
+from simulation.pretended.machine import Machine
 from simulation.pretended.streams import Stream
 from simulation.pretended.virtual_loop import VirtualHandle
-
-if TYPE_CHECKING:
-    from simulation.pretended.network import Host, Network
+from transport.identity import Identity
 
 DIAL_S = 1.0
 REDIAL_FIRST_S = 0.05
@@ -31,15 +30,48 @@ REDIAL_MAX_S = 1.0
 HOLD_S = 2.0
 
 Dialed = Callable[[Stream | None, bool], None]  # the stream, or whether it was refused
+Dial = Callable[["Host", Member, Callable[[], bool], Dialed], None]  # from where, to whom, is it still wanted?
+
+
+@dataclass(slots=True, eq=False)
+class Host:
+    """One node on the network."""
+
+    me: Member
+    identity: Identity
+    machine: Machine
+    deliver: Callable[[Received], None]
+    announce: Callable[[object], None]
+    alive: bool = True
+    links: dict[Member, PeerLink] = field(default_factory=dict)
+    sessions: dict[Session, Stream] = field(default_factory=dict)
+    unread: int = 0  # bytes of datagrams in the kernel
+
+    @property
+    def address(self) -> str:
+        """Where it is."""
+        return self.me.address
+
+    def knows_another_at(self, member: Member) -> bool:
+        """Is somebody else known to answer at this member's address?"""
+        return any(
+            link.stream is not None and other != member and other.address == member.address
+            for other, link in self.links.items()
+        )
+
+    def up(self, member: Member) -> bool:
+        """Is there a stream to this member?"""
+        link = self.links.get(member)
+        return link is not None and link.stream is not None
 
 
 class PeerLink:
     """One host's way to one member."""
 
-    def __init__(self, network: Network, host: Host, member: Member) -> None:
+    def __init__(self, dial: Dial, host: Host, member: Member) -> None:
         self.member = member
         self.stream: Stream | None = None
-        self._network = network
+        self._dial_from = dial
         self._host = host
         self._queue: deque[tuple[float, Envelope]] = deque()  # with the time since when it waits
         self._attempt = 0
@@ -105,7 +137,7 @@ class PeerLink:
         self._dialing = True
         self._attempt += 1
         number = self._attempt
-        self._network.dial(
+        self._dial_from(
             self._host,
             self.member,
             lambda: self._dialing and number == self._attempt,
