@@ -12,7 +12,7 @@ from actors.wiring import TopicRefs, TopicUnwired, TopicWired
 from logstream.core.effects import Effect
 from logstream.core.replica.replica import Replica as Core
 from logstream.core.replica.storing import Disk, Store, Stored, Storing
-from logstream.core.replica.vocabulary import Committed, PartitionTrimmed
+from logstream.core.replica.vocabulary import Committed, IdentityDropped, PartitionTrimmed
 from logstream.runtime import SafeRef, Scheduler
 
 
@@ -58,6 +58,8 @@ class Replica(CoreActor):
         elif isinstance(event, Store):
             self._store(event)
         else:
+            if isinstance(event, IdentityDropped):
+                self._disk = self._storing = None  # what this member hears yet must not reach the next one's store
             self.mesh.announce(event)
 
     def _store(self, store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, get_args
 
 import pytest
@@ -12,13 +13,18 @@ from actors.mesh import LOCAL, Seat
 from actors.replica import Replica
 from actors.wiring import ForTopicLog, TopicRefs, TopicUnwired, TopicWired
 from logstream.core import effects as do
-from logstream.core.events import Due, LinkDown, Session
+from logstream.core.events import Due, LinkDown, Received, Session
 from logstream.core.gateway.gateway import Gateway, GatewaySettings
-from logstream.core.replica.vocabulary import Committed
+from logstream.core.replica.leadership import Limits, ReplicaSettings
+from logstream.core.replica.promise import Votes
+from logstream.core.replica.replica import Replica as ReplicaCore
+from logstream.core.replica.storing import Change, Recovered
+from logstream.core.replica.vocabulary import Committed, DropIdentity, IdentityDropped
 from logstream.core.topic_log import CancelRead, Read, ReadDone
 from logstream.core.topics import Topic, TopicOpened
 from logstream.protocol.errors import LocalProtocolError, RemoteProtocolError
-from logstream.protocol.messages import Leave, Metadata, StatusResponse
+from logstream.protocol.identity import Epoch
+from logstream.protocol.messages import Leave, Metadata, StateExchange, StatusResponse
 from tests.actors.conftest import World
 from tests.actors.pretend_mesh import ME, N2, PretendMesh
 
@@ -230,6 +236,36 @@ def test_the_replica_tells_committed_batches_to_their_partitions_log_alone(
     world.settle()
     assert (logs[0].told, logs[1].told) == ([], [committed(partition=1)])
     assert core.heard == [] and node.book == []  # the wiring is the host's matter, and nobody else hears of batches
+
+
+class Disk:
+    """Writes nothing down for good, but knows what it was given."""
+
+    def __init__(self) -> None:
+        self.written: list[Change] = []
+
+    def recovered(self) -> Recovered | None:
+        return None
+
+    def begin(self, store_id: str) -> None:
+        self.written.clear()
+
+    def write(self, change: Change, done: Callable[[], object]) -> None:
+        self.written.append(change)
+
+
+def test_a_member_that_is_no_more_writes_nothing(world: World, node: PretendMesh) -> None:
+    """What is in its inbox yet would be found in the store of the next one."""
+    disk, limits = Disk(), Limits(1 << 20, 2.5, 1.0, lambda: 1)
+    ref = Replica.start(world.scheduler, node.mesh, ReplicaCore(ME, ReplicaSettings(limits)), disk)
+    ref.tell(Received(StateExchange(Epoch.of(1, N2), None), N2, 0.0))
+    world.settle()
+    assert [type(one) for one in disk.written] == [Votes]
+    ref.tell(DropIdentity())
+    ref.tell(Received(StateExchange(Epoch.of(2, N2), None), N2, 0.0))
+    world.settle()
+    assert node.told(Seat.CARETAKER)[-1] == IdentityDropped()
+    assert [type(one) for one in disk.written] == [Votes]
 
 
 @pytest.fixture

@@ -5,11 +5,9 @@ from __future__ import annotations
 import pytest
 
 from logstream.core.effects import Announce, Effect
-from logstream.core.replica.history import History
 from logstream.core.replica.promise import Votes
 from logstream.core.replica.storing import Appended, Recovered, Replaced, Store, Storing, recover
 from logstream.core.replica.vocabulary import Promised, SteppedDown, ViewsKnown
-from logstream.protocol.identity import EMPTY_LOG
 from logstream.protocol.messages import Heartbeat, Replicate, ReplicateAck, State, StateExchange, ViewInstallAck
 from tests.core.builders import A, B, C, announced, entries_of, epoch, history_of, sent, view
 from tests.core.replica_node import ReplicaNode
@@ -93,9 +91,31 @@ def test_a_log_that_another_one_replaces_is_written_as_a_whole(node: DurableNode
     node.does(node.accepts(view(2, C, B, base=base.end), base.log.digest()))
     assert node.written == [Replaced, Votes]
     node.does(node.hears(C, Heartbeat(epoch(2, C), base.end, 0, (B, C))))
-    assert acked(node.does(node.flushed())) == [0]  # nothing of it is certain to be on the disk
+    assert acked(node.does(node.flushed())) == []  # neither the log nor the votes for its view are stored
     node.synced()
     assert acked(node.does(node.flushed())) == [base.end]
+
+
+def test_nothing_is_acknowledged_in_a_view_whose_votes_are_not_stored(node: DurableNode) -> None:
+    """It would come back in the view of before, having acknowledged in a later one."""
+    node.does(node.hears(A, Replicate(epoch(1), entries_of(history_of(3)), 3, 3)))
+    node.synced()
+    node.does(node.accepts(view(2, C, B, base=3), history_of(3).log.digest()))
+    node.does(node.hears(C, Heartbeat(epoch(2, C), 3, 3, (B, C))))
+    assert acked(node.does(node.flushed())) == []
+    node.synced()
+    assert acked(node.does(node.flushed())) == [3]
+
+
+def test_what_a_base_has_committed_is_not_stored_for_that(node: DurableNode) -> None:
+    """It may come with a commit above what the old log shares with it."""
+    node.does(node.hears(A, Replicate(epoch(1), entries_of(history_of(2, payload=b"old")), 2, 0)))
+    node.synced()
+    base = history_of(3, payload=b"new")
+    base.commit_to(3)
+    node.core.learning.propose(epoch(2, C), base)
+    node.does(node.accepts(view(2, C, B, base=3), base.log.digest()))
+    assert node.core.history.stored_end == 0
 
 
 def test_what_waits_for_its_write_is_not_said_after_a_higher_promise(node: DurableNode) -> None:
@@ -122,6 +142,4 @@ def test_a_member_that_comes_back_is_a_leaderless_follower_of_the_view_that_it_k
 
 
 def test_a_new_store_has_nothing_to_say() -> None:
-    node = DurableNode()
-    assert node.storing.start(5.0) == []
-    assert node.core.history.stored_end == 0 and History().log.digest() == EMPTY_LOG
+    assert DurableNode().storing.start(5.0) == []

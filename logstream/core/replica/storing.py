@@ -5,7 +5,8 @@
 
 The log comes first: who restarts between the two writes has the votes of before, and cuts what is newer than
 its last view. Entries of an open view hold nobody up: acks, and the leader's own, say what is stored
-(History.stored_end). Who has promised more meanwhile says nothing of what it promised before (R2).
+(History.stored_end), and nothing at all before the votes for its view are. Who has promised more meanwhile says nothing
+of what it promised before (R2).
 
 Elsewhere: the disk itself. Where a node has none, memory is its store and dies with its identity (R15).
 """
@@ -22,7 +23,7 @@ from logstream.core.replica.history import History
 from logstream.core.replica.promise import Votes
 from logstream.core.replica.replica import FlushDue, Replica
 from logstream.core.replica.vocabulary import Promised, SteppedDown, ViewsKnown
-from logstream.protocol.messages import Entry, State, ViewInstallAck
+from logstream.protocol.messages import Entry, ReplicateAck, State, ViewInstallAck
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,9 @@ class Storing:
         self._votes = replica.promise.votes
         self._end, self._chain = replica.history.end, replica.history.log.chain  # of the log as it was written
         self._stored = self._end
+        self._commit = replica.history.commit  # after the last event
         self._written = self._synced = 0
+        self._voted = 0  # the number of the last write of votes
         self._ends: deque[tuple[int, int]] = deque()  # number of a write, the end of the log that it brings
         self._held: deque[tuple[int, Send]] = deque()  # what is said after the write of this number
         replica.history.stored = self._stored
@@ -120,7 +123,8 @@ class Storing:
     def after(self, effects: list[Effect]) -> list[Effect]:
         """What to write after an event, and what of its effects may happen now."""
         writes = [*self._log(), *self._small_file()]
-        self._replica.history.stored = self._stored
+        history = self._replica.history
+        history.stored, self._commit = self._stored, history.commit
         return [*writes, *(effect for effect in effects if not self._waits(effect))]
 
     def stored(self, number: int) -> list[Effect]:
@@ -139,6 +143,8 @@ class Storing:
     def _waits(self, effect: Effect) -> bool:
         if self._written == self._synced or not isinstance(effect, Send):
             return False
+        if isinstance(effect.message, ReplicateAck):  # there is another one when the view that it is of is stored
+            return self._synced < self._voted
         depends = isinstance(effect.message, State | ViewInstallAck)
         if depends:
             self._held.append((self._written, effect))
@@ -155,7 +161,7 @@ class Storing:
         else:
             write = self._write(Replaced(history.fork(log.end)))
             self._ends.clear()
-            self._stored = min(self._stored, history.commit)  # only that much is certainly the same
+            self._stored = min(self._stored, self._commit)  # of the log before, only that much is certainly in this one
         self._end, self._chain = log.end, log.chain
         self._ends.append((self._written, log.end))
         return [write]
@@ -164,8 +170,8 @@ class Storing:
         votes = self._replica.promise.votes
         if votes == self._votes:
             return []
-        self._votes = votes
-        return [self._write(votes)]
+        write, self._votes, self._voted = self._write(votes), votes, self._written
+        return [write]
 
     def _write(self, change: Change) -> Effect:
         self._written += 1
