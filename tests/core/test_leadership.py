@@ -303,6 +303,36 @@ def test_a_leader_alone_needs_nobody() -> None:
     assert not a.core.lease_is_over(a.now + 600.0)
 
 
+def test_a_leader_whose_own_disk_keeps_everybody_waiting_for_a_second_leads_no_more(a: Leads) -> None:
+    a.history.stored = 1
+    a.proposes(batch())
+    a.all_acked()
+    a.core.committed(a.now)
+    assert not a.core.lease_is_over(a.now + 0.9)
+    assert a.core.lease_is_over(a.now + 1.0)
+    a.history.stored = 2
+    a.core.store_own()
+    a.core.committed(a.now + 1.0)
+    assert not a.core.lease_is_over(a.now + 1.0)
+
+
+def test_with_majority_a_leaders_disk_keeps_nobody_waiting() -> None:
+    a = Leads(history_of(1), view(1, A, B, C, commit="majority"))
+    a.history.stored = 1
+    a.proposes(batch())
+    a.all_acked()
+    a.core.committed(a.now)
+    assert not a.core.lease_is_over(a.now + 2.0)
+
+
+def test_a_leader_does_not_leave_itself_out_for_being_slow(a: Leads) -> None:
+    a.history.stored = 1
+    a.proposes(batch())
+    a.all_acked()
+    a.core.committed(a.now)
+    assert announced(a.beats(2.0), MemberStalled) == []
+
+
 # --- acks ---
 
 

@@ -48,6 +48,7 @@ CAUGHT_UP_BYTES = 1 << 20
 LEARNER_SILENT_S = 3.0
 BEATS_ABOVE_FLOOR = 2
 CLEAR_S = 1.0
+OWN_SYNC_S = 1.0  # a leader whose own append is not stored for so long while commit waits for it steps down
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,16 +248,24 @@ class Leadership:
     # --- heartbeats ---
 
     def lease_is_over(self, at: float) -> bool:
-        """Has no majority acknowledged anything for the lease (R14)? A lone member needs nobody."""
+        """Has no majority acknowledged anything for the lease, or does commit wait for this leader's own disk (R14)?
+
+        A lone member needs nobody.
+        """
         self._acked_at = {member: self._acked_at.get(member, at) for member in self.outflow.flows}
         fresh = sum(at - acked_at <= self._limits.lease_s for acked_at in self._acked_at.values())
-        return 2 * (fresh + 1) <= len(self.view.members)
+        return 2 * (fresh + 1) <= len(self.view.members) or self._disk_hangs(at)
+
+    def _disk_hangs(self, at: float) -> bool:
+        waits = self._moved_at is not None and at - self._moved_at >= OWN_SYNC_S
+        return waits and self._history.stored_end <= self._committed
 
     def stalled(self, at: float) -> list[Effect]:
         """With commit = all, the members that keep everybody waiting for the slow time (R18)."""
         if self.view.commit != "all" or self._moved_at is None or at - self._moved_at < self._limits.slow_s:
             return []
-        return [Announce(MemberStalled(member)) for member in self.tally.missing(self._committed + 1)]
+        missing = self.tally.missing(self._committed + 1)
+        return [Announce(MemberStalled(member)) for member in missing if member != self._me]
 
     def beat(self, serving: tuple[Member, ...], commit: int, at: float) -> list[Effect]:
         """A heartbeat for everybody; who has waited for too long hears why."""
