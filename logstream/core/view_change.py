@@ -125,7 +125,7 @@ class ViewChange:
             case SteppedAside():
                 return self._hand_over(event)
             case ShrinkToSelf():
-                self._wishes.shrinking = True
+                self._wishes.shrinking = self.leads  # else Discovery has not heard yet that another one may lead
                 return self._start_if_due()
             case _:
                 return self._learn_of(event)

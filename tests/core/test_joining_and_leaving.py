@@ -15,6 +15,7 @@ from logstream.core.replica.vocabulary import (
     ViewLeft,
 )
 from logstream.core.view_vocabulary import (
+    CandidateElected,
     CollectTimedOut,
     GrowthDue,
     LeaveCluster,
@@ -269,3 +270,14 @@ def test_the_last_word_of_a_durable_member_takes_nobody_out() -> None:
 def test_an_empty_cluster_shrinks_to_its_leader(leader: Candidate) -> None:
     assert leader.asks(leader.told(ShrinkToSelf())) == [A, B, C]
     assert leader.installs().members == (A,)
+
+
+def test_who_leads_no_more_does_not_take_the_wish_to_shrink_along(leader: Candidate) -> None:
+    """Discovery may not have heard yet that another one has asked for promises; by the next time there are topics."""
+    leader.told(Promised(epoch(2, B)))
+    assert leader.told(ShrinkToSelf()) == []
+    leader.is_in(view(2, B, A, C))
+    leader.told(CandidateElected())
+    for member in (A, B, C):
+        leader.state(member, view(2, B, A, C))
+    assert proposal(leader.gathered()).view.members == (A, B, C)
