@@ -97,8 +97,9 @@ class Learning:
     def _beyond(self, fetch: Fetch) -> History | None:
         """The log of a view that is installed may start above its base by now: then its checkpoint stands for it."""
         staged = self.stage.history
-        ahead = staged is not None and self.led == fetch.epoch and staged.log.start - 1 > fetch.base.end
-        return staged if ahead else None
+        if staged is None or self.led != fetch.epoch or staged.log.start - 1 <= fetch.base.end:
+            return None
+        return staged if self.stage.certain >= staged.log.start - 1 else None
 
     def learn(self, slice_: wire.CatchUp | wire.Snapshot, sender: Member, own: History) -> list[Effect]:
         """Stage a slice from this learner's teacher, and ask for the next. Anybody else's is late.
