@@ -108,7 +108,7 @@ LOCAL: dict[type, tuple[Seat, ...]] = {
     stream_assigner.RingChanged: (Seat.CLIENT_GATEWAY,),
     # views
     view_vocabulary.CandidateElected: (Seat.VIEW_MANAGER,),
-    view_vocabulary.ChangeFailed: (Seat.ELECTOR, Seat.FAILURE_DETECTOR),
+    view_vocabulary.ChangeFailed: (Seat.ELECTOR, Seat.FAILURE_DETECTOR, Seat.DISCOVERY),
     view_vocabulary.TransferLeadership: (Seat.VIEW_MANAGER,),
     view_vocabulary.ForceView: (Seat.VIEW_MANAGER,),
     replica.ViewsKnown: (Seat.VIEW_MANAGER, Seat.ELECTOR, Seat.DISCOVERY, Seat.CARETAKER),

@@ -59,7 +59,7 @@ class Attempt:
     def begin(self) -> list[Effect]:
         """Ask for promises, first for one's own: it must be kept before any other message bears the epoch (R2)."""
         note = Note("collecting", {"epoch": str(self.epoch), "asked": names_of(self.asked)})
-        return [note, *self._ask((self.me,))]
+        return [note, *self._ask((self.me,)), SetTimer(CollectTimedOut(self.epoch), self.settings.collect_s)]
 
     def end(self) -> list[Effect]:
         """Nothing is to come of it any more."""

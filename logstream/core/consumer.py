@@ -127,6 +127,11 @@ class ConsumerCore:
         self._effects.clear()
         return effects
 
+    @property
+    def positions(self) -> dict[tuple[str, int], int]:
+        """The offset that is read next, by topic and partition."""
+        return {key: reading.position for key, reading in self._readings.items()}
+
     def check_invariants(self) -> None:
         """Raises AssertionError where a position is beyond where it may be."""
         for reading in self._readings.values():

@@ -35,7 +35,7 @@ from logstream.core.replica.vocabulary import (
     ViewsKnown,
 )
 from logstream.core.topics import TopicClosed, TopicOpened
-from logstream.core.view_vocabulary import FoundCluster, ShrinkToSelf
+from logstream.core.view_vocabulary import ChangeFailed, FoundCluster, ShrinkToSelf
 from logstream.protocol.errors import LocalProtocolError
 from logstream.protocol.identity import Member, View
 from logstream.protocol.messages import Join, JoinResponse, Present
@@ -128,6 +128,8 @@ class Discovery:
             case LeaderOverheard():
                 self._heard_cluster = self._heard_leader = self._disturbed = True
                 return []
+            case ChangeFailed():  # a founder's own promise was not stored in time
+                return self._look() if self.phase is Phase.FOUNDING else []
             case CandidateHeard():
                 self._heard_cluster = self._promised = True
                 return []

@@ -174,8 +174,8 @@ class Elections:
 
     @property
     def _takes_part(self) -> bool:
-        """May others count on this node? A learner may be a member of a view without knowing it: it passes on."""
-        learns = not self._views or self._outside
+        """May others count on this node? Who is in no view that it knows may be in a newer one: it passes on."""
+        learns = self.me not in quorum.members_of(self._views) or self._outside
         return self._stands or (learns and not self._hears_leader and not self._leaving)
 
     def _leads_for(self, member: Member) -> bool:
@@ -291,7 +291,8 @@ class Elections:
         self._took_part = True
         if election.best == self.me:
             return self._win(election.ring)
-        best = max(election.best, self.me) if self._stands else election.best
+        tries = self._stands and not self._backing_off  # who has just found too few lets others try
+        best = max(election.best, self.me) if tries else election.best
         return [Send(_after(election.ring, self.me), Election(election.ring, best))]
 
     def _win(self, ring: tuple[Member, ...]) -> list[Effect]:

@@ -86,6 +86,11 @@ class TopicLog:
         self._times = TimeIndex()
         self._waiting: dict[ReadId, Read] = {}
 
+    @property
+    def batches(self) -> tuple[Batch, ...]:
+        """All that are held, in order; for checkers."""
+        return tuple(self._batches)
+
     def handle(self, event: object) -> list[Effect]:
         """One event."""
         match event:

@@ -312,7 +312,7 @@ class ViewChange:
         return self._judge(attempt) if attempt.answered and not attempt.gathering else []
 
     def _judge(self, attempt: Attempt) -> list[Effect]:
-        for joiner in attempt.joiners - set(attempt.states):
+        for joiner in attempt.joiners - set(attempt.states) if self.me in attempt.states else ():
             self._wishes.put_off(joiner, self._now)
         if not attempt.judge():
             return self._no_quorum(attempt)
@@ -321,6 +321,8 @@ class ViewChange:
     def _no_quorum(self, attempt: Attempt) -> list[Effect]:
         """Not enough answered, or nothing moved: time never weakens this rule (R3). There is no leader now."""
         missing = quorum.members_of(attempt.known_views) - set(attempt.states)
+        if self.me not in attempt.states:  # its own promise is not stored in time, so nobody else was asked
+            missing.add(self.me)
         self.missing = tuple(sorted(missing))
         effects = self._end_attempt()
         self._stop_leading()

@@ -28,7 +28,7 @@ from logstream.core.replica.vocabulary import (
     ViewsKnown,
 )
 from logstream.core.topics import Topic, TopicOpened
-from logstream.core.view_vocabulary import FoundCluster, ShrinkToSelf
+from logstream.core.view_vocabulary import ChangeFailed, FoundCluster, ShrinkToSelf
 from logstream.protocol.identity import NO_EPOCH, Member, View
 from logstream.protocol.messages import Join, JoinResponse, Message, Present
 from tests.core.builders import A, B, C, announced, epoch, view
@@ -106,6 +106,13 @@ def test_who_hears_nobody_founds(b: Looking) -> None:
     b.asks()
     assert announced(b.due(DiscoveryTimedOut()), FoundCluster) == [FoundCluster()]
     assert b.core.phase is Phase.FOUNDING
+
+
+def test_a_founder_whose_own_promise_was_not_stored_in_time_looks_again(b: Looking) -> None:
+    b.asks()
+    b.due(DiscoveryTimedOut())
+    assert b.told(ChangeFailed(epoch(1, B))) == [SetTimer(JoinDue(), 0.0), SetTimer(DiscoveryTimedOut(), 0.3)]
+    assert b.core.phase is Phase.LOOKING
 
 
 def test_nobody_founds_before_it_has_asked_six_times(b: Looking) -> None:

@@ -35,6 +35,11 @@ class Holding:
     def __len__(self) -> int:
         return len(self._held)
 
+    @property
+    def bytes(self) -> int:
+        """Of the batches that are held."""
+        return self._bytes
+
     def hold(self, held: Held, now: float) -> bool:
         """Keep a request for later. False: there is no room, or it has waited for long enough."""
         size = held.message.batch.size if isinstance(held.message, Produce) else 0

@@ -53,6 +53,11 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._queues)
 
+    def under_way(self, session: Session) -> tuple[int, int]:
+        """Requests of this client that are not answered, and their bytes."""
+        queue = self._queues.get(session)
+        return (len(queue.asked), queue.bytes) if queue is not None else (0, 0)
+
     def is_full(self, origin: Origin, size: int) -> bool:
         """Would a request of so many bytes be more than this client may have under way?"""
         queue = self._queues.get(origin) if isinstance(origin, Session) else None
