@@ -291,7 +291,7 @@ class Node:
     def _left(self, event: Left) -> None:
         if event.handed_over:
             self._around.memory.forget()
-        self._log.info("left the cluster" if event.handed_over else "leaving timed out")
+        self._log.info("left the cluster" if event.handed_over else "stopped, still a member")
         self._end(0, "")
 
     def _begin_anew(self) -> None:

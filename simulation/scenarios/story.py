@@ -25,7 +25,7 @@ TOLD: dict[str, Callable[[Fields], str]] = {
     "ClusterState": lambda fields: f"{_VERBS[fields['role']]} view of {fields['members']}",
     "handing over": lambda fields: f"hands over to {fields['to']}",
     "left the cluster": lambda fields: "has left",
-    "leaving timed out": lambda fields: "goes without having been let go",
+    "stopped, still a member": lambda fields: "goes without having been let go",
     "quarantined": lambda fields: f"quarantines {fields['entries']} entries",
     "halted": lambda fields: f"halts: {fields['reason']}",
     "beginning anew with another store": lambda fields: "begins anew",
