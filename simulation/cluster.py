@@ -14,6 +14,7 @@ from logstream.core.consumer import ConsumerSettings
 from logstream.core.producer import ProducerSettings
 from logstream.core.replica.replica import Replica
 from logstream.core.replica.storing import Recovered
+from logstream.core.topic_log import TopicLog
 from logstream.protocol.identity import Member
 from logstream.protocol.messages import ClientRequest
 from logstream.runtime import NodeActor
@@ -177,6 +178,16 @@ class Cluster:
     def leader(self) -> str:
         """The node that leads. Raises StopIteration if none does."""
         return next(name for name in self.nodes if self.replica(name).promise.leads)
+
+    def topic_log(self, name: str, topic_id: int, partition: int) -> TopicLog | None:
+        """The core that holds what a node would serve of one partition, if there is one."""
+        scheduler = self.actor(name, Seat.TOPICS).scheduler
+        wanted = f"topic_log/{topic_id}/{partition}"
+        return next((actor.core for actor in scheduler.actors if actor.name == wanted), None)
+
+    def on_disk(self, member: Member, gseq: int, chain: int) -> bool:
+        """Is the log with this chain, up to gseq, on the disk of this member, whether it runs or not?"""
+        return any(disk.holds(member.store_id, gseq, chain) for disk in self.disks.values())
 
     def leads(self, name: str) -> bool:
         """Does this node lead, as far as it knows?"""

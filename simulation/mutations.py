@@ -4,17 +4,17 @@ A rule that can be removed without a scenario or a seed failing is a rule that n
 nobody needs. `simulate --mutations` applies them one at a time, each in a process of its own, because a
 mutation patches the running code and is never taken back.
 
-Elsewhere: what a mutation is (mutation.py), running them and printing the table (mutation_table.py).
+Elsewhere: the first ones, about quorums and what a view begins with (view_mutations.py), what a mutation is
+(mutation.py), running them and printing the table (mutation_table.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from actors import node
-from logstream.core import election, quorum, union, wishes
+from logstream.core import election, quorum
 from logstream.core.attempt import Attempt
 from logstream.core.discovery import Discovery
 from logstream.core.discovery import Phase as Looking
@@ -25,145 +25,22 @@ from logstream.core.failure_detector import FailureDetector
 from logstream.core.replica.applying import Applying
 from logstream.core.replica.dedup import Dedup, Verdict
 from logstream.core.replica.followership import Followership
-from logstream.core.replica.gathering import Gathering
 from logstream.core.replica.history import History
 from logstream.core.replica.leadership import Leadership
-from logstream.core.replica.learning import Fetch
 from logstream.core.replica.promise import Promise, Votes
 from logstream.core.replica.replica import Replica
 from logstream.core.replica.storing import Storing
 from logstream.core.replica.tally import Tally
 from logstream.core.replica.trimming import Trimming
 from logstream.core.replica.waiting import Waiting
-from logstream.core.union import Plan
 from logstream.core.view_change import ViewChange
 from logstream.core.view_vocabulary import FoundCluster
-from logstream.protocol.batches import Batch, header_of
-from logstream.protocol.envelope import Envelope
 from logstream.protocol.identity import Epoch, Member, View
-from logstream.protocol.messages import EntryKind, State, StateExchange, ViewInstall
-from simulation.mutation import MUTATIONS, mutation, replace, unchecked
-from transport.identity import Identity
+from logstream.protocol.messages import StateExchange
+from simulation.mutation import mutation, replace, unchecked
+from simulation.view_mutations import MUTATIONS
 
 __all__ = ["MUTATIONS"]
-
-# --- quorums, identity ---
-
-
-@mutation(
-    "no quorum", "Q3", "minority_stands_still", "any answers at all are enough, to collect, to install and to stand"
-)
-def _no_quorum() -> None:
-    def always(*_: object) -> bool:
-        return True
-
-    for name in ("enough", "enough_for_all", "more_than_half"):
-        setattr(quorum, name, always)
-    replace(wishes, "enough", always)
-
-
-@mutation("amnesia", "R15", "amnesia", "a member that comes back with empty memory keeps its old identity")
-def _amnesia() -> None:
-    def always_the_same(name: str, store_id: str, address: str) -> Member:
-        return Member(name, f"the store of {name}", address)
-
-    replace(node, "Member", always_the_same)
-
-
-@mutation(
-    "strangers are heard", "I20, R20", "two_clusters_with_topics_meet", "messages of other clusters are heard like ours"
-)
-def _no_filter() -> None:
-    def no_objection(identity: Identity, envelope: Envelope) -> None:
-        return None
-
-    replace(Identity, "objection", no_objection)
-
-
-@mutation(
-    "only the newest attempt remembered",
-    "R3",
-    "views_cut_short_one_after_another",
-    "of several attempted views a member remembers the newest",
-)
-def _newest_attempt() -> None:
-    attempt = Promise._attempt
-
-    def forget_older(promise: Promise, views: tuple[View, ...]) -> None:
-        attempt(promise, views)
-        promise.attempted = promise.attempted[-1:]
-
-    replace(Promise, "_attempt", forget_older)
-
-
-# --- what a new view starts from ---
-
-
-@mutation("own log wins", "R5", "new_leader_has_the_shortest_log", "a candidate takes its own log as the base")
-def _own_log() -> None:
-    def mine(states: Mapping[Member, State], me: Member) -> Plan:
-        return Plan(me, states[me].digest, ())
-
-    replace(union, "plan", mine)
-
-
-@mutation(
-    "longest log wins", "R5", "stale_node_with_a_longer_log", "the base is the longest log, whatever view it is of"
-)
-def _longest_log() -> None:
-    def longest(states: Mapping[Member, State], me: Member) -> Plan:
-        source = max(states, key=lambda member: (states[member].digest.end, member == me))
-        return Plan(source, states[source].digest, ())
-
-    replace(union, "plan", longest)
-
-
-@mutation(
-    "union per offset",
-    "R5",
-    "orphans",
-    "what the base has no entry for, by number, is taken from other logs as it stands",
-)
-def _per_offset() -> None:
-    def fill(gathering: Gathering, history: History) -> History:
-        united = history.fork(gathering.base.end)
-        for tail in gathering._tails.values():
-            for entry in tail:
-                if entry.gseq > united.end and entry.kind is EntryKind.BATCH:
-                    batch = Batch(entry.front, entry.body)
-                    slot = (entry.topic_id, entry.partition)
-                    united.sequence_batch(gathering.epoch, slot, batch, header_of(entry.body))
-        return united
-
-    replace(Gathering, "unite", fill)
-
-
-@mutation(
-    "repeated install replaces the log", "R6", "repeated_view_install", "a repeated VIEW_INSTALL is carried out again"
-)
-def _install_again() -> None:
-    install = Replica._install
-
-    def again(replica: Replica, message: ViewInstall, candidate: Member) -> list[Effect]:
-        epoch = message.view.epoch
-        if epoch != replica.promise.last_view:
-            return install(replica, message, candidate)
-        replica.learning.fetch = Fetch(epoch, candidate, message.base, message)
-        return replica._continue_fetch()
-
-    replace(Replica, "_install", again)
-
-
-@mutation("leavers get no VIEW_INSTALL", "R6", "the_last_two_leave", "a view is sent to its own members only")
-def _members_only() -> None:
-    repeat = Attempt.repeat
-
-    def to_members(attempt: Attempt) -> list[Effect]:
-        attempt.targets &= attempt.members
-        return repeat(attempt)
-
-    replace(Attempt, "repeat", to_members)
-
 
 # --- fences ---
 
@@ -399,6 +276,31 @@ def _promise_forgotten() -> None:
         recover(promise, votes._replace(promised=votes.last_view))
 
     replace(Promise, "recover", forget)
+
+
+@mutation(
+    "a candidate asks all at once",
+    "R2",
+    "candidate_promises_itself_first",
+    "a candidate asks the others for promises before its own is on its disk",
+)
+def _all_at_once() -> None:
+    begin = Attempt.begin
+
+    def ask_everybody(attempt: Attempt) -> list[Effect]:
+        return [*begin(attempt), *attempt._ask_others()]
+
+    replace(Attempt, "begin", ask_everybody)
+
+
+@mutation(
+    "acknowledging before the sync",
+    "R9",
+    "power_cut_before_the_sync",
+    "a durable member acknowledges, and its leader counts, what is not on its disk yet",
+)
+def _unsynced() -> None:
+    replace(History, "stored_end", property(lambda history: history.end))
 
 
 @mutation(

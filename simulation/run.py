@@ -45,7 +45,9 @@ FORM_S = 30.0
 CALM_S = 60.0  # how long everything may take to settle after the last fault
 LOOK_S = 0.1  # between looks whether it has
 READ_S = 10.0  # how long fresh consumers have for everything
-DEADLINE_S = 5.0  # after which no producer waits any more, where nobody can answer it
+# Where nobody can answer them no producer waits any more after this: nothing is sent after the faults are over,
+# CALM_S has passed without settling, and no deadline of a Load is longer; the rest is for their next look at the clock.
+DEADLINE_S = 5.0
 
 
 @dataclass(slots=True)
@@ -115,7 +117,7 @@ class Run:
         self.cluster.observe, self.cluster.ended, self.cluster.found = self._turn, self._ended, self._found
         self.transcript = Transcript(self.cluster.loop.time, line, trace)
         self.ledger = Ledger()
-        self.witness = Witness(self.ledger)
+        self.witness = Witness(self.ledger, self.cluster.on_disk if plan.durable else None)
         self.histories = Histories(self.ledger)
         floor = len(plan.names) // 2 + 1
         self._mercy = Mercy(self.cluster, self.witness, floor)
@@ -167,7 +169,7 @@ class Run:
         self.transcript.happened(f"end {self.ledger.chains[-1] if self.ledger.chains else 0:016x}")
 
     def _judge(self, workload: Workload) -> None:
-        """Wait until all agree, then have everything read once more, from brokers that are asked one by one."""
+        """Wait until all agree, then have everything read once more, and look at what each broker would serve."""
         verdict, readers = self.verdict, []
         try:
             self._until(lambda: verdict.settled(workload), CALM_S, "the cluster did not settle")
@@ -178,7 +180,7 @@ class Run:
                 raise
             readers = self._accept_stranded(workload, verdict.stranded(late))
         verdict.check_words(workload)
-        verdict.check_histories(readers)
+        verdict.check_histories(readers, workload.fresh if readers else [])
 
     def _accept_stranded(self, workload: Workload, stranded: set[str]) -> list[str]:
         """Too few are left by the rules: the others, where they have what was committed, are read from."""
@@ -232,12 +234,13 @@ class Run:
         self._met.add(scheduler)
         for actor in scheduler.actors:
             if type(actor) is Replica:
-                self._overheard[actor] = Overheard(actor.core)
+                self._overheard[actor] = Overheard(actor.mesh)
 
     def _hear(self, actor: Replica) -> None:
         overheard = self._overheard.get(actor)
-        if overheard is not None and overheard.said:
-            self.witness.heard(actor.core, overheard.said)
+        said = overheard.take() if overheard is not None else ()
+        if said:
+            self.witness.heard(actor.core, said)
 
     def _found(self, member: Member, found: Recovered) -> None:
         """A durable node has started with what its disk held."""

@@ -1,7 +1,8 @@
 """The verdict: what must be true of a run when everything has healed and calmed down.
 
     all in one view, logs are the ledger's, outcomes known, everything read (I22)
-        -> fresh readers, one that knows each node alone, read from the start -> what clients were told is judged
+        -> fresh readers, one that begins at each node, read from the start -> what each node's topic logs hold,
+           and what clients were told, is judged
     too few are left by the rules, in spite of Mercy
         -> they say so, nobody leads them, the others agree or know nothing, what is committed is still held
 
@@ -23,6 +24,7 @@ from logstream.core.replica.promise import Promise
 from logstream.core.replica.replica import Replica
 from logstream.protocol.errors import DataLost, OtherCluster
 from logstream.protocol.identity import NO_EPOCH, Epoch, View
+from logstream.protocol.records import read
 from simulation.checks.histories import Histories
 from simulation.checks.violation import Violation
 from simulation.checks.witness import Witness, is_enough
@@ -192,7 +194,11 @@ class Verdict:
             raise Violation("I22", f"{', '.join(under_way)} never heard what became of some records")
 
     def check_topics(self) -> None:
-        """Every node says that there are the topics which there are by the log. Raises Violation."""
+        """Every node names the topics that there are by the log, and would serve what is committed in them (R13).
+
+        Consumers are sent on to the broker that a partition is assigned to, so they do not see what the others hold.
+        Raises Violation.
+        """
         for name in self._names:
             catalog = self._cluster.actor(name, Seat.CLIENT_GATEWAY).core.catalog
             says = {topic.name: topic.topic_id for topic in catalog.by_name.values()}
@@ -200,10 +206,27 @@ class Verdict:
                 raise Violation(
                     "R13", f"{name} says that the topics are {says}, by the log they are {self._ledger.topics}"
                 )
+            for (topic_id, partition), records in self._ledger.records.items():
+                if topic_id in says.values():
+                    self._check_topic_log(name, topic_id, partition, records)
 
-    def check_histories(self, readers: list[str]) -> None:
+    def _check_topic_log(self, name: str, topic_id: int, partition: int, records: list[bytes]) -> None:
+        """From where it is trimmed to its end a topic log has every value at its offset. Raises Violation."""
+        where = f"the topic log {topic_id}/{partition} of {name}"
+        core = self._cluster.topic_log(name, topic_id, partition)
+        start, end = self._ledger.starts.get((topic_id, partition), 0), len(records)
+        if core is None or core.start > start or core.end != end:
+            held = f"{core.start} to {core.end}" if core is not None else "nothing"
+            raise Violation("R13", f"{where} has {held}, committed and not trimmed is {start} to {end}")
+        values = {record.offset: record.value or b"" for batch in core.batches for record in read(batch)}
+        for offset in range(start, end):
+            if values.get(offset) != records[offset]:
+                text = f"{where} has {values.get(offset)!r} at {offset}, committed is {records[offset]!r}"
+                raise Violation("R13", text)
+
+    def check_histories(self, readers: list[str], fresh: list[str]) -> None:
         """What these read, and what everybody was told, against the ledger. Raises Violation."""
-        self._histories.check_end(readers, TOPIC)
+        self._histories.check_end(readers, TOPIC, fresh)
 
 
 def _known(promise: Promise) -> list[View]:

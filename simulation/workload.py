@@ -81,7 +81,9 @@ class WatchedConsumer(PretendConsumer):
     histories: Histories
     blame: Blame
     overtaken: Callable[[WatchedConsumer], None]  # is told once, when retention has trimmed what it reads next
+    brokers: Sequence[str]  # that it was told of
     reader = ""  # what the histories know it by
+    fresh = False  # it began when the run was over, to see what can still be found
     deserted = False  # it was with brokers of another cluster for so long that it believed them
 
     def told(self, effect: Any) -> None:
@@ -95,7 +97,7 @@ class WatchedConsumer(PretendConsumer):
             if isinstance(effect, Broken) and isinstance(effect.error, OtherCluster):
                 self.deserted = True
             elif isinstance(effect, Broken) and isinstance(effect.error, OffsetOutOfRange):
-                positions = {partition: reading.position for (_, partition), reading in self.core._readings.items()}
+                positions = {partition: offset for (_, partition), offset in self.core.positions.items()}
                 self.histories.heard_out_of_range(self.reader, TOPIC, positions)
                 self.overtaken(self)
             elif isinstance(effect, Broken):
@@ -132,16 +134,21 @@ class Workload:
 
     def _consumer(self, address: str, reader: str, brokers: Sequence[str] = ()) -> WatchedConsumer:
         cluster, settings = self._cluster, ConsumerSettings(topics=(TOPIC,), wait=True)
-        consumer = WatchedConsumer(cluster.loop, cluster.network, brokers or self._brokers(), settings, address)
+        brokers = brokers or self._brokers()
+        consumer = WatchedConsumer(cluster.loop, cluster.network, brokers, settings, address)
         consumer.histories, consumer.blame, consumer.overtaken = self._histories, self._blame, self._replace
-        consumer.reader = reader
+        consumer.reader, consumer.brokers = reader, brokers
         return consumer
 
     def _replace(self, overtaken: WatchedConsumer) -> None:
-        """Another one reads on its behalf, from where the log starts now; to the histories it is somebody else."""
-        fresh = self._consumer(overtaken.address, f"{overtaken.reader}'")
-        self.consumers[self.consumers.index(overtaken)] = fresh
-        self._cluster.loop.call_later(0.0, fresh.open)
+        """Another one reads on its behalf, begins with the same brokers, from where the log starts now.
+
+        To the histories it is somebody else.
+        """
+        another = self._consumer(overtaken.address, f"{overtaken.reader}'", overtaken.brokers)
+        another.fresh = overtaken.fresh
+        self.consumers[self.consumers.index(overtaken)] = another
+        self._cluster.loop.call_later(0.0, another.open)
 
     def _brokers(self) -> list[str]:
         addresses = self._cluster.addresses()
@@ -153,6 +160,11 @@ class Workload:
         """The names of the consumers that can still read."""
         return [consumer.reader for consumer in self.consumers if not consumer.deserted]
 
+    @property
+    def fresh(self) -> list[str]:
+        """Those of them who began when the run was over."""
+        return [consumer.reader for consumer in self.consumers if consumer.fresh and not consumer.deserted]
+
     def begin(self) -> None:
         """Produce and read."""
         for consumer in self.consumers:
@@ -163,10 +175,11 @@ class Workload:
             self._cluster.loop.call_later(self._dice.uniform(0.5, 2.0), self._administer)
 
     def read_again(self, names: Iterable[str]) -> None:
-        """One more consumer for each of these nodes, who knows that node alone, reads from the start."""
+        """One more consumer for each of these nodes, who begins with that node alone, reads from the start."""
         for name in sorted(names):
             address = self._cluster.client_address("reader")
             self.consumers.append(self._consumer(address, address, [self._cluster.address_of(name)]))
+            self.consumers[-1].fresh = True
             self.consumers[-1].open()
 
     def stop(self) -> None:

@@ -1,6 +1,6 @@
 """What clients were told, judged as they hear it, with Jepsen's words.
 
-lost-write            acknowledged, and in the end not in the log, or read by nobody who reads everything
+lost-write            acknowledged, and in the end not in the log, or found by nobody who looks for it then
 unseen                committed, and in the end not read by a consumer that reads everything
 duplicate             one value committed or read twice
 inconsistent-offsets  one value at two places, or one place with two values
@@ -11,6 +11,7 @@ nonmonotonic-poll     a consumer's offsets go back
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from logstream.protocol.errors import DataLost, LogStreamError, OtherCluster, OutcomeUnknown, RequestTimedOut
@@ -78,8 +79,9 @@ class Histories:
 
     # --- in the end ---
 
-    def check_end(self, readers: list[str], topic: str) -> None:
-        """After heal and calm: the acknowledged is in the log, and the log was read. Raises Violation."""
+    def check_end(self, readers: list[str], topic: str, fresh: Collection[str] = ()) -> None:
+        """After heal and calm: the acknowledged is in the log, and the log was read; the fresh of these readers, if
+        there are any, say what can still be found. Raises Violation."""
         for value, (_, partition, offset) in self.acknowledged.items():
             if value not in self.ledger.places and value not in self.ledger.deleted:
                 raise Violation(
@@ -91,11 +93,12 @@ class Histories:
         topic_id = self.ledger.topics.get(topic, 0)
         for (found, partition), records in self.ledger.records.items():
             if found == topic_id and readers:
-                self._check_read(readers, topic, partition, records)
+                positions = {reader: self.position(reader, topic, partition) for reader in readers}
+                found_to = max(positions[reader] for reader in (fresh or readers))
+                self._check_read(positions, found_to, partition, records)
 
-    def _check_read(self, readers: list[str], topic: str, partition: int, records: list[bytes]) -> None:
-        positions = {reader: self.position(reader, topic, partition) for reader in readers}
-        for offset in range(max(positions.values()), len(records)):
+    def _check_read(self, positions: dict[str, int], found_to: int, partition: int, records: list[bytes]) -> None:
+        for offset in range(found_to, len(records)):
             if records[offset] in self.acknowledged:
                 text = f"{records[offset]!r} was acknowledged at {partition}/{offset} and nobody finds it there"
                 raise Violation("lost-write", text)

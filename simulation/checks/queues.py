@@ -46,13 +46,12 @@ def _check_producers(node: str, known: int) -> None:
 
 def _check_gateway(node: str, gateway: Gateway, message: Any) -> None:
     held = gateway.requests.held
-    if len(held) > HELD_REQUESTS or held._bytes > HELD_BYTES:
-        raise Violation("I19", f"{node} holds {len(held)} requests of {held._bytes} bytes for better times")
+    if len(held) > HELD_REQUESTS or held.bytes > HELD_BYTES:
+        raise Violation("I19", f"{node} holds {len(held)} requests of {held.bytes} bytes for better times")
     if type(message) is Received and type(message.sender) is Session:
-        queue = gateway.sessions._queues.get(message.sender)
-        asked = len(queue.asked) if queue is not None else 0
-        if queue is not None and (asked > UNANSWERED or (asked > 1 and queue.bytes > UNDER_WAY_BYTES)):
-            raise Violation("I19", f"{node} has {asked} requests of {queue.bytes} bytes of one client under way")
+        asked, size = gateway.sessions.under_way(message.sender)
+        if asked > UNANSWERED or (asked > 1 and size > UNDER_WAY_BYTES):
+            raise Violation("I19", f"{node} has {asked} requests of {size} bytes of one client under way")
 
 
 def _check_answer(node: str, answer: FetchResponse) -> None:

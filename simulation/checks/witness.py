@@ -12,12 +12,12 @@ it. The sentences are the protocol's; how the cores keep them is not looked at.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from logstream.core.replica.replica import Replica
 from logstream.core.replica.storing import Recovered
 from logstream.protocol.identity import NO_EPOCH, Epoch, Member, View
-from logstream.protocol.messages import Entry, ReplicateAck, State, ViewInstallAck
+from logstream.protocol.messages import Entry, ReplicateAck, State, StateExchange, ViewInstall, ViewInstallAck
 from simulation.checks.ledger import Ledger
 from simulation.checks.mirror import Mirror
 from simulation.checks.violation import Violation
@@ -26,10 +26,12 @@ HOLDBACK_ENTRIES, HOLDBACK_BYTES = 4096, 8 << 20  # R9
 
 
 class Witness:
-    """Watches all members of one cluster."""
+    """Watches all members of one cluster. `on_disk`: has this member's disk the log with this chain, up to this gseq?
+    None where nodes have none: then what a member holds in memory counts."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, on_disk: Callable[[Member, int, int], bool] | None = None) -> None:
         self.ledger = ledger
+        self.on_disk = on_disk
         self.mirrors: dict[Member, Mirror] = {}
         self.installed: dict[Epoch, View] = {}  # every view that its leader was seen to lead
         self.cluster_id = ""  # of the one that committed anything
@@ -179,7 +181,7 @@ class Witness:
     def _check_majority(self, view: View, mirror: Mirror) -> None:
         """I6: the base is on a majority of the view when that is installed."""
         chain = mirror.chains[view.base - 1] if view.base else 0
-        holders = [member for member in view.members if self.mirror(member).holds(view.base, chain)]
+        holders = self._holders(view, view.base, chain)
         if 2 * len(holders) <= len(view.members):
             raise Violation("I6", f"{view} was installed, its base is on {_names(holders)} only")
 
@@ -228,13 +230,18 @@ class Witness:
         self.cluster_id = self.cluster_id or view.cluster_id
         if view.cluster_id != self.cluster_id:
             raise Violation("Q10", f"{view} commits, and so did another cluster: {self.cluster_id}")
-        holders = [member for member in view.members if self.mirror(member).holds(commit, mirror.chains[commit - 1])]
+        holders = self._holders(view, commit, mirror.chains[commit - 1])
         needed = len(view.members) if view.commit == "all" else len(view.members) // 2 + 1
         if len(holders) < needed:
             raise Violation("I6", f"{mirror.name} committed {commit} in {view}; it is on {_names(holders)} only")
         self._check_not_overtaken(mirror, view, commit)
         for gseq in range(self.ledger.end + 1, commit + 1):
             self.ledger.commit(self._entries[mirror.chains[gseq - 1]], view.epoch)
+
+    def _holders(self, view: View, gseq: int, chain: int) -> list[Member]:
+        """The members of this view that have stored the log with this chain, up to gseq (R9)."""
+        holders = [member for member in view.members if self.mirror(member).holds(gseq, chain)]
+        return [one for one in holders if self.on_disk is None or self.on_disk(one, gseq, chain)]
 
     def _check_not_overtaken(self, mirror: Mirror, view: View, commit: int) -> None:
         """I21: once a newer view is installed, an older epoch commits nothing that is not in the newer one's base."""
@@ -269,8 +276,13 @@ class Witness:
 
     def said(self, member: Member, message: object) -> None:
         """A member's words are on their way, perhaps some turns after they were said: I10. Raises Violation."""
-        if not isinstance(message, ReplicateAck | ViewInstallAck | State):
-            return
+        match message:
+            case StateExchange(epoch=epoch) | ViewInstall(view=View(epoch=epoch)) if epoch == Epoch.of(epoch.n, member):
+                self.mirror(member).said = max(self.mirror(member).said, epoch)  # promised to itself, too (R2)
+            case ReplicateAck() | ViewInstallAck() | State():
+                self._answered(member, message)
+
+    def _answered(self, member: Member, message: ReplicateAck | ViewInstallAck | State) -> None:
         mirror, kind = self.mirror(member), type(message).__name__
         if not isinstance(message, State):
             if message.epoch < mirror.said:

@@ -16,6 +16,7 @@ from random import Random
 from logstream.core.replica.history import Checkpoint, History
 from logstream.core.replica.promise import Votes
 from logstream.core.replica.storing import Appended, Change, Recovered, Replaced
+from logstream.protocol.identity import NO_EPOCH
 from logstream.protocol.messages import Entry
 from simulation.pretended.machine import Machine
 
@@ -64,6 +65,19 @@ class PretendDisk:
         self._unsynced.append((change, done))
         self._sync()
 
+    # --- what a checker asks ---
+
+    def holds(self, store_id: str, gseq: int, chain: int) -> bool:
+        """Would this member come back with the log of this chain, up to gseq? What is not synced does not count."""
+        votes = self._votes
+        if store_id != self._store_id or votes is None:
+            return gseq == 0
+        place = gseq - 1 - (self._checkpoint.gseq if self._checkpoint is not None else 0)
+        if place < 0:
+            return True  # a checkpoint is of what is committed (R22)
+        entry = self._entries[place] if place < len(self._entries) else None
+        return entry is not None and entry.chain == chain and entry.epoch <= votes.last_view
+
     # --- what becomes of it ---
 
     def go_on(self) -> None:
@@ -77,6 +91,8 @@ class PretendDisk:
         for change, _ in self._unsynced[:kept]:
             self._keep(change)
         self._forget_unsynced()
+        lasting = self._votes.last_view if self._votes is not None else NO_EPOCH
+        self._entries = [entry for entry in self._entries if entry.epoch <= lasting]  # cut by whoever starts next (R19)
         self.machine = self.keeps = None
 
     def _forget_unsynced(self) -> None:

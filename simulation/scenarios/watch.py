@@ -30,7 +30,7 @@ class Watch:
     def __init__(self, cluster: Cluster) -> None:
         ledger = Ledger()
         self._loop = cluster.loop
-        self._witness = Witness(ledger)
+        self._witness = Witness(ledger, cluster.on_disk if cluster.durable else None)
         self._violation: Violation | None = None
         self.histories = Histories(ledger)
         self.halts_expected = False  # a scenario may be about a node that must not go on

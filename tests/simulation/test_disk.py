@@ -76,6 +76,38 @@ def test_entries_of_a_view_that_was_never_accepted_are_cut() -> None:
     assert found is not None and found.history.end == 0
 
 
+def chain(entries: int, upto: int | None = None) -> int:
+    return history_of(entries).log.chain_at(upto or entries)
+
+
+def test_a_disk_holds_what_is_synced_and_of_a_view_that_is_accepted() -> None:
+    """R9, R19: what a crash could still take away does not count."""
+    written = Written()
+    written.log(3)
+    assert not written.disk.holds("s1", 3, chain(3))
+    written.loop.run_for(1.0)
+    assert not written.disk.holds("s1", 3, chain(3))  # it is there, and would be cut
+    written.votes(1, view(1, A, B))
+    written.loop.run_for(1.0)
+    assert written.disk.holds("s1", 3, chain(3)) and written.disk.holds("s1", 2, chain(3, 2))
+    assert not written.disk.holds("s1", 3, chain(3, 2)) and not written.disk.holds("s1", 4, chain(4))
+    assert not written.disk.holds("s2", 3, chain(3)) and written.disk.holds("s2", 0, 0)
+
+
+def test_what_was_cut_is_not_in_the_way_of_what_comes_after_it() -> None:
+    written = Written()
+    written.disk.write(Replaced(history_of(4, epoch(2))), lambda: None)
+    written.votes(1, view(1, A, B))
+    written.loop.run_for(1.0)
+    written.disk.crash()
+    written.disk.machine = Machine(written.loop)
+    written.log(2)
+    written.votes(2, view(2, A, B))
+    written.loop.run_for(1.0)
+    found = written.disk.recovered()
+    assert found is not None and found.history.end == 2 and written.disk.holds("s1", 2, chain(2))
+
+
 def test_a_store_of_no_view_is_not_worth_keeping() -> None:
     """Nobody can count on its member: the node looks for its cluster as a new one."""
     written = Written()

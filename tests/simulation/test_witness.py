@@ -320,6 +320,22 @@ def test_a_second_cluster_that_commits_is_seen(world: World, trio: tuple[Seen, S
     world.breaks("I7", stranger)
 
 
+def test_a_commit_that_is_on_too_few_disks_is_seen(world: World, trio: tuple[Seen, Seen, Seen]) -> None:
+    """R9: all three hold it in memory."""
+    a, _, _ = trio
+    world.witness.on_disk = lambda member, gseq, chain: member == A
+    a.history.commit_to(1)
+    world.breaks("I6", a)
+
+
+def test_a_base_that_is_on_too_few_disks_is_seen(world: World, trio: tuple[Seen, Seen, Seen]) -> None:
+    a, b, c = trio
+    world.witness.on_disk = lambda member, gseq, chain: member == B
+    for member in (b, a, c):
+        world.look(member.accepts(view(2, B, A, C, base=1)))
+    world.breaks("I6", b.resumes(view(2, B, A, C, base=1)))
+
+
 # --- what is said ---
 
 
