@@ -57,9 +57,12 @@ class Attempt:
     # --- collect ---
 
     def begin(self) -> list[Effect]:
-        """Ask for promises, first for one's own: it must be kept before any other message bears the epoch (R2)."""
+        """Ask for promises, first for one's own: it must be kept before any other message bears the epoch (R2).
+
+        A disk has the promise time for that, then others should try.
+        """
         note = Note("collecting", {"epoch": str(self.epoch), "asked": names_of(self.asked)})
-        return [note, *self._ask((self.me,)), SetTimer(CollectTimedOut(self.epoch), self.settings.collect_s)]
+        return [note, *self._ask((self.me,)), SetTimer(CollectTimedOut(self.epoch), self.settings.promise_s)]
 
     def end(self) -> list[Effect]:
         """Nothing is to come of it any more."""

@@ -61,7 +61,9 @@ def test_a_founder_asks_itself_and_installs_a_view_of_itself() -> None:
 
 def test_nobody_hears_of_an_epoch_before_the_candidate_has_promised_it_itself(leader: Candidate) -> None:
     """R2: its promise may have to reach a disk first."""
-    assert asked(leader.hears(C, Leave())) == [A]
+    effects = leader.hears(C, Leave())
+    assert asked(effects) == [A]
+    assert SetTimer(CollectTimedOut(epoch(2)), 1.0) in effects
     effects = leader.state(A, leader.core.view)
     assert asked(effects) == [B, C]
     assert SetTimer(CollectTimedOut(epoch(2)), 0.4) in effects
