@@ -87,11 +87,12 @@ class Witness:
                 self._one_log_per_view(mirror, mirror.last_view, gseq)
 
     def _common(self, held: list[int], replica: Replica) -> int:
-        """How far the log is what it was."""
-        log = replica.history.log
+        """How far the log is what it was; below its start a checkpoint stands for what was committed (R22)."""
+        log, committed = replica.history.log, self.ledger.chains
 
         def same(gseq: int) -> bool:
-            return gseq < log.start - 1 or log.chain_at(gseq) == held[gseq - 1]
+            now = committed[gseq - 1 : gseq] if gseq < log.start - 1 else [log.chain_at(gseq)]
+            return now == [held[gseq - 1]]
 
         high = min(len(held), log.end)
         if high == 0 or same(high):

@@ -196,6 +196,28 @@ def test_an_installed_view_that_goes_back_is_seen(world: World) -> None:
     world.breaks("I2", a)
 
 
+def test_a_checkpoint_above_a_tail_that_was_never_committed_replaces_it(
+    world: World, trio: tuple[Seen, Seen, Seen]
+) -> None:
+    """C missed view 2, whose leader has cut its log above the view's base meanwhile."""
+    a, b, c = trio
+    add(c, epoch(1), b"never committed")
+    world.look(c)
+    orphan, two = add(a, epoch(2), b"orphan"), view(2, A, B, C, base=2, commit="majority")
+    b.history.follow(orphan)
+    world.installed(two, a, b)
+    b.history.follow(add(a, epoch(2), b"3"))
+    world.look(a, b)
+    for member in (a, b):
+        member.history.commit_to(3)
+        world.look(member)
+    a.history.log.drop_bodies([1, 2, 3])
+    a.history.cut_head(3)
+    c.history = History(a.history.checkpoint)
+    world.look(c.accepts(two))
+    assert world.witness.mirror(C).chains == world.witness.ledger.chains
+
+
 # --- logs ---
 
 
