@@ -299,6 +299,8 @@ class ConsumerCore:
     def _learn_topic(self, found: TopicMetadata, final: bool, at: float) -> None:
         if found.error is ErrorCode.NONE:
             self._directory.exists(found.name)
+        if found.error is ErrorCode.NONE and not found.partitions:
+            return  # it is there, and a leader that has just begun does not know yet who serves it
         if found.error is ErrorCode.NONE and found.name in self._begun:
             self._reassign(found)
         elif found.error is ErrorCode.NONE and final:

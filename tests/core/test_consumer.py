@@ -311,6 +311,15 @@ def test_out_of_range_is_an_error_with_the_numbers_and_never_a_reset(talk: Talk)
     assert "starts at 4 and ends at 9" in str(effects[-1].error)  # type: ignore[attr-defined]
 
 
+def test_a_topic_that_nobody_serves_yet_is_asked_for_again_and_is_no_end() -> None:
+    """A leader that has just begun knows its topics and not yet who serves them (seed 809051)."""
+    talk = Talk()
+    assert not any(isinstance(effect, Ended) for effect in talk.answer(metadata()))
+    talk.due(MetadataDue(), 0.5)
+    talk.answer(metadata(A, ends=(3,)))
+    assert talk.fetches == [("a:1", [(0, 0)])]
+
+
 def test_out_of_range_is_late_where_another_broker_has_delivered_what_was_asked_for(talk: Talk) -> None:
     """The broker that was asked first slept, and what it was asked for is trimmed meanwhile."""
     first = talk.asked[-1]
