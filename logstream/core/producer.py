@@ -321,7 +321,12 @@ class ProducerCore:
                 self._fail_topic(topic, error_for(found.error, f"topic {topic.name!r}: {_words(found.error)}"))
 
     def _renew_topic(self, topic: Topic, found: TopicMetadata, record_max: int, at: float) -> None:
-        """Take over partitions and their brokers; under another topic id everything unanswered starts anew."""
+        """Take over partitions and their brokers; under another topic id everything unanswered starts anew.
+
+        Not under a lower one: ids grow, so that is the word of a broker that has not heard of the topic of now.
+        """
+        if topic.known and found.topic_id < topic.topic_id:
+            return
         topic.record_max = record_max
         if topic.known and found.topic_id != topic.topic_id:
             for window in topic.windows:
@@ -358,7 +363,7 @@ class ProducerCore:
         self._producer_id = self._delivery.new_producer_id()
         told = len(self._effects)
         for topic in self._topics.values():
-            topic.stale = True
+            topic.stale, topic.topic_id = True, 0  # there ids may be lower
             for window in topic.windows:
                 self._delivery.give_up(window, window.unanswered(), error)
                 window.renew(self._producer_id)

@@ -354,6 +354,11 @@ def test_a_topic_that_was_made_again_is_another_one(talk: Talk) -> None:
     assert broken(talk.answer(metadata(A, topic_id=8, leader=B))) == [UnknownTopic]
 
 
+def test_who_has_not_heard_of_the_topic_of_now_is_not_believed(talk: Talk) -> None:
+    talk.answer(fetched(error=ErrorCode.UNKNOWN_TOPIC))
+    assert broken(talk.answer(metadata(A, topic_id=6, leader=B))) == []
+
+
 # --- everything together ---
 
 

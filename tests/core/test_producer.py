@@ -420,6 +420,17 @@ def test_a_topic_that_was_made_again_gets_the_unanswered_anew(talk: Talk) -> Non
     assert {request.message.topic_id for request in again} == {8}  # type: ignore[union-attr]
 
 
+def test_a_broker_that_has_not_heard_of_the_topic_of_now_changes_nothing(talk: Talk) -> None:
+    """Ids grow. What was sent to the topic may be in its log: it keeps its number (seed 822957)."""
+    in_flight(talk, 2)
+    talk.answer(talk.produces[0], ProduceResponse(ErrorCode.UNKNOWN_TOPIC))
+    talk.answer(talk.asked[-1], metadata(A, topic_id=6))
+    talk.due(MetadataDue(), 0.5)
+    talk.answer(talk.asked[-1], metadata(A))
+    talk.due(RetryDue("t", 0), 1.0)
+    assert producer_ids(talk.produces[2:]) == producer_ids(talk.produces[:2])
+
+
 def test_what_is_abandoned_fails_and_says_whether_it_was_sent(talk: Talk) -> None:
     talk.submit(record(b"1"), record(b"2", topic="unknown"))
     failed = failures(talk.core.abandon([record(b"3")], "closed"))
