@@ -296,11 +296,12 @@ class Node:
 
     def _begin_anew(self) -> None:
         """This member is no more: the same process goes on as another one."""
+        disk = self._around.disk
+        if disk is not None:
+            disk.begin("")  # from now on nobody may find the old one
         if self._stopping:
-            return
+            return self._end(0, "") if disk is not None else None
         self._log.info("beginning anew with another store")
-        if self._around.disk is not None:
-            self._around.disk.begin("")  # from now on nobody may find the old one
         self._stop_actors(self._start_again)
 
     def _start_again(self) -> None:

@@ -27,6 +27,7 @@ class Replica(CoreActor):
         self._logs = TopicRefs()
         self._disk = disk
         self._storing = Storing(core) if disk is not None else None
+        self._is_no_more = False  # its identity is dropped: nothing that it says would be stored
 
     def on_start(self) -> None:
         """A member with a store says what it knows."""
@@ -40,6 +41,8 @@ class Replica(CoreActor):
                 self._logs.wired(message)
             case TopicUnwired():
                 self._logs.unwired(message)
+            case _ if self._is_no_more:
+                return
             case Stored(number=number) if self._storing is not None:
                 super().perform(self._storing.stored(number))
             case _:
@@ -58,8 +61,8 @@ class Replica(CoreActor):
         elif isinstance(event, Store):
             self._store(event)
         else:
-            if isinstance(event, IdentityDropped):
-                self._disk = self._storing = None  # what this member hears yet must not reach the next one's store
+            if isinstance(event, IdentityDropped) and self._disk is not None:
+                self._disk, self._storing, self._is_no_more = None, None, True  # the next one has another store
             self.mesh.announce(event)
 
     def _store(self, store: Store) -> None:

@@ -254,16 +254,18 @@ class Disk:
         self.written.append(change)
 
 
-def test_a_member_that_is_no_more_writes_nothing(world: World, node: PretendMesh) -> None:
+def test_a_member_that_is_no_more_writes_and_says_nothing(world: World, node: PretendMesh) -> None:
     """What is in its inbox yet would be found in the store of the next one."""
     disk, limits = Disk(), Limits(1 << 20, 2.5, 1.0, lambda: 1)
     ref = Replica.start(world.scheduler, node.mesh, ReplicaCore(ME, ReplicaSettings(limits)), disk)
     ref.tell(Received(StateExchange(Epoch.of(1, N2), None), N2, 0.0))
     world.settle()
     assert [type(one) for one in disk.written] == [Votes]
+    said = node.told(Seat.TCP)
     ref.tell(DropIdentity())
     ref.tell(Received(StateExchange(Epoch.of(2, N2), None), N2, 0.0))
     world.settle()
+    assert node.told(Seat.TCP) == said
     assert node.told(Seat.CARETAKER)[-1] == IdentityDropped()
     assert [type(one) for one in disk.written] == [Votes]
 
