@@ -82,12 +82,10 @@ class Cluster:
             node.on_stopped = partial(self._stopped, name)
             self.nodes[name] = node
             self.stopped.pop(name, None)
-            self._tell_what_was_found(name)
             node.start()
 
-    def _tell_what_was_found(self, name: str) -> None:
-        found = self.disks[name].recovered() if self.durable else None
-        if found is not None and self.found is not None:
+    def _found(self, name: str, found: Recovered) -> None:
+        if self.found is not None:
             self.found(Member(name, found.store_id, self.address_of(name)), found)
 
     def _settings(self, name: str) -> Settings:
@@ -119,6 +117,7 @@ class Cluster:
     def _disk(self, name: str, machine: Machine) -> PretendDisk:
         if name not in self.disks:
             self.disks[name] = PretendDisk(random.Random(self.loop.dice.getrandbits(64)))
+            self.disks[name].found = partial(self._found, name)
         self.disks[name].machine = machine
         return self.disks[name]
 

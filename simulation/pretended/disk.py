@@ -16,7 +16,6 @@ from random import Random
 from logstream.core.replica.history import Checkpoint, History
 from logstream.core.replica.promise import Votes
 from logstream.core.replica.storing import Appended, Change, Recovered, Replaced
-from logstream.protocol.identity import NO_EPOCH
 from logstream.protocol.messages import Entry
 from simulation.pretended.machine import Machine
 
@@ -31,6 +30,7 @@ class PretendDisk:
     def __init__(self, dice: Random) -> None:
         self.machine: Machine | None = None
         self.stalled = False  # nothing is synced any more
+        self.found: Callable[[Recovered], None] | None = None  # is told what a node finds when it starts
         self.keeps: int | None = None  # so many unsynced writes survive the next crash; None: as the dice say
         self._dice = dice
         self._store_id = ""
@@ -44,16 +44,19 @@ class PretendDisk:
     # --- what a node uses ---
 
     def recovered(self) -> Recovered | None:
-        """The votes, and the log up to the last view: what is newer had no votes yet when the node ended."""
+        """The votes, and the log, which is cut at the last view: what is newer had no votes yet when the node ended."""
         votes = self._votes
         if votes is None or (votes.installed is None and not votes.attempted):
             return None
         head = self._checkpoint
         history = History(head._replace(tables=head.tables.fork()) if head is not None else None)
+        self._entries = [entry for entry in self._entries if entry.epoch <= votes.last_view]
         for entry in self._entries:
-            if entry.epoch <= votes.last_view:
-                history.follow(entry)
-        return Recovered(self._store_id, votes, history)
+            history.follow(entry)
+        found = Recovered(self._store_id, votes, history)
+        if self.found is not None:
+            self.found(found)
+        return found
 
     def begin(self, store_id: str) -> None:
         """An empty store."""
@@ -91,8 +94,6 @@ class PretendDisk:
         for change, _ in self._unsynced[:kept]:
             self._keep(change)
         self._forget_unsynced()
-        lasting = self._votes.last_view if self._votes is not None else NO_EPOCH
-        self._entries = [entry for entry in self._entries if entry.epoch <= lasting]  # cut by whoever starts next (R19)
         self.machine = self.keeps = None
 
     def _forget_unsynced(self) -> None:

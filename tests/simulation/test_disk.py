@@ -100,6 +100,7 @@ def test_what_was_cut_is_not_in_the_way_of_what_comes_after_it() -> None:
     written.votes(1, view(1, A, B))
     written.loop.run_for(1.0)
     written.disk.crash()
+    assert written.disk.recovered() is not None  # the next process begins with that
     written.disk.machine = Machine(written.loop)
     written.log(2)
     written.votes(2, view(2, A, B))

@@ -23,6 +23,7 @@ from logstream.core.replica.history import History
 from logstream.core.replica.promise import Votes
 from logstream.core.replica.replica import FlushDue, Replica
 from logstream.core.replica.vocabulary import Promised, SteppedDown, ViewsKnown
+from logstream.protocol.identity import Epoch
 from logstream.protocol.messages import Entry, ReplicateAck, State, ViewInstallAck
 
 
@@ -102,7 +103,7 @@ class Storing:
         self._written = self._synced = 0
         self._voted = 0  # the number of the last write of votes
         self._ends: deque[tuple[int, int]] = deque()  # number of a write, the end of the log that it brings
-        self._held: deque[tuple[int, Send]] = deque()  # what is said after the write of this number
+        self._held: deque[tuple[int, Epoch, Send]] = deque()  # what is said of an epoch after the write of this number
         replica.history.stored = self._stored
 
     def start(self, at: float) -> list[Effect]:
@@ -135,8 +136,8 @@ class Storing:
         self._replica.history.stored = self._stored
         said: list[Effect] = []
         while self._held and self._held[0][0] <= number:
-            _, send = self._held.popleft()
-            if not _is_outdated(send, self._replica):
+            _, epoch, send = self._held.popleft()
+            if not _is_outdated(epoch, self._replica):
                 said.append(send)
         return [*said, SetTimer(FlushDue(), 0.0)]
 
@@ -145,10 +146,10 @@ class Storing:
             return False
         if isinstance(effect.message, ReplicateAck):  # there is another one when the view that it is of is stored
             return self._synced < self._voted
-        depends = isinstance(effect.message, State | ViewInstallAck)
-        if depends:
-            self._held.append((self._written, effect))
-        return depends
+        if not isinstance(effect.message, State | ViewInstallAck):
+            return False
+        self._held.append((self._written, effect.message.epoch, effect))
+        return True
 
     def _log(self) -> list[Effect]:
         history = self._replica.history
@@ -178,6 +179,6 @@ class Storing:
         return Announce(Store(self._written, change))
 
 
-def _is_outdated(send: Send, replica: Replica) -> bool:
-    """R2: more was promised while this waited for its write."""
-    return isinstance(send.message, State | ViewInstallAck) and send.message.epoch < replica.promise.promised
+def _is_outdated(epoch: Epoch, replica: Replica) -> bool:
+    """R2: more was promised while what is of this epoch waited for its write."""
+    return epoch < replica.promise.promised
