@@ -124,11 +124,9 @@ class FailureDetector:
                 return []
             case SteppedDown(at=at):
                 self._now = max(self._now, at)
-                self._leads = False
-                return self._lose_leader("stepped down")
+                return self._step_down()
             case ChangeFailed():
-                self._leads = False
-                return self._lose_leader("stepped down")
+                return self._step_down()
             case _:
                 raise LocalProtocolError(f"a failure detector cannot handle {event!r}")
 
@@ -230,6 +228,10 @@ class FailureDetector:
         self._lost.add(member)
         note = Note("member lost", {"member": member.node_id, "why": why}, warning=True)
         return [note, *self._judge_serving(), Announce(MemberLost(member))]
+
+    def _step_down(self) -> list[Effect]:
+        self._leads = False
+        return self._lose_leader("stepped down")
 
     def _lose_leader(self, why: str) -> list[Effect]:
         if self._leaderless:

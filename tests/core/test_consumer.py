@@ -10,11 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logstream.core.client_effects import Broken, Deliver, Ended, Request, SeekCluster
-from logstream.core.client_events import Answered, ClusterSought, Lost, Opened, Taken
+from logstream.core.client_events import ClusterSought, Lost, Opened, Taken
 from logstream.core.consumer import CheckDue, ConsumerCore, ConsumerSettings, RestOver
 from logstream.core.directory import MetadataDue
 from logstream.core.effects import SetTimer
-from logstream.core.events import Due
 from logstream.protocol.batches import Batch, base_offset_in, crc_of, make_front
 from logstream.protocol.errors import (
     CorruptBatch,
@@ -29,7 +28,6 @@ from logstream.protocol.errors import (
 )
 from logstream.protocol.identity import NO_EPOCH, Epoch, Member
 from logstream.protocol.messages import (
-    ClientResponse,
     Fetch,
     Fetched,
     FetchFrom,
@@ -40,6 +38,7 @@ from logstream.protocol.messages import (
 )
 from tests.client.cluster_model import ClusterModel, PlainBuilder, values_in
 from tests.client.pretend_network import PretendNetwork
+from tests.core.consumer_talk import ConsumerTalk
 
 A, B = Member("a", "s", "a:1"), Member("b", "s", "b:1")
 
@@ -72,29 +71,11 @@ def fetched(
     return FetchResponse((found,), True, "c1", NO_EPOCH)
 
 
-class Talk:
-    """A consumer's core and what it asked."""
+class Talk(ConsumerTalk):
+    """A consumer of topic t."""
 
     def __init__(self, **settings: object) -> None:
-        chosen = ConsumerSettings(("t",), **settings)  # type: ignore[arg-type]
-        self.core = ConsumerCore(["a:1"], Random(1), chosen)
-        self.asked: list[Request] = []
-        self.now = 0.0
-        self.hear(Opened(0.0))
-
-    def hear(self, event: object) -> list[object]:
-        effects = self.core.handle(event)  # type: ignore[arg-type]
-        self.core.check_invariants()
-        self.asked += [effect for effect in effects if isinstance(effect, Request)]
-        return list(effects)
-
-    def answer(self, message: ClientResponse, request: Request | None = None) -> list[object]:
-        request = request or self.asked[-1]
-        return self.hear(Answered(request.address, request.correlation, message, self.now))
-
-    def due(self, timer: object, at: float) -> list[object]:
-        self.now = at
-        return self.hear(Due(timer, at, at))
+        super().__init__(ConsumerSettings(("t",), **settings))  # type: ignore[arg-type]
 
     @property
     def fetches(self) -> list[tuple[str, list[tuple[int, int]]]]:

@@ -9,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logstream.core.client_effects import Broken, Deliver, Ended, Request
-from logstream.core.client_events import Answered, Lost, Opened
+from logstream.core.client_events import Lost, Opened
 from logstream.core.consumer import CheckDue, ConsumerCore, ConsumerSettings
 from logstream.core.directory import MetadataDue
-from logstream.core.events import Due
 from logstream.core.reading import Since
 from logstream.protocol.batches import Batch, base_offset_in, make_front
 from logstream.protocol.errors import ErrorCode, OffsetOutOfRange, OtherCluster
@@ -33,6 +32,7 @@ from logstream.protocol.messages import (
 from tests.client.cluster_model import ClusterModel
 from tests.client.pretend_network import PretendNetwork
 from tests.core import builders
+from tests.core.consumer_talk import ConsumerTalk
 
 A, B = Member("a", "s", "a:1"), Member("b", "s", "b:1")
 
@@ -56,28 +56,11 @@ def fetched(*batches: Batch, error: ErrorCode = ErrorCode.NONE, start: int = 0) 
     return FetchResponse((Fetched("t", 0, error, "", start, 10, batches),), True, "c1", NO_EPOCH)
 
 
-class Talk:
-    """A consumer's core that starts at time 500, and what it asked."""
+class Talk(ConsumerTalk):
+    """A consumer of topic t that starts at time 500."""
 
     def __init__(self, follow: bool = False) -> None:
-        self.core = ConsumerCore(["a:1"], Random(1), ConsumerSettings(("t",), Since(500), follow))
-        self.asked: list[Request] = []
-        self.now = 0.0
-        self.hear(Opened(0.0))
-
-    def hear(self, event: object) -> list[object]:
-        effects = self.core.handle(event)  # type: ignore[arg-type]
-        self.core.check_invariants()
-        self.asked += [effect for effect in effects if isinstance(effect, Request)]
-        return list(effects)
-
-    def answer(self, message: ClientResponse, request: Request | None = None) -> list[object]:
-        request = request or self.asked[-1]
-        return self.hear(Answered(request.address, request.correlation, message, self.now))
-
-    def due(self, timer: object, at: float) -> list[object]:
-        self.now = at
-        return self.hear(Due(timer, at))
+        super().__init__(ConsumerSettings(("t",), Since(500), follow))
 
     def kinds(self) -> list[type]:
         return [type(request.message) for request in self.asked]
