@@ -27,12 +27,16 @@ class Replica(CoreActor):
         self._logs = TopicRefs()
         self._disk = disk
         self._storing = Storing(core) if disk is not None else None
-        self._is_no_more = False  # its identity is dropped: nothing that it says would be stored
 
     def on_start(self) -> None:
         """A member with a store says what it knows."""
         if self._storing is not None:
             self.perform(self._storing.start(self.mesh.now()))
+
+    @property
+    def _is_no_more(self) -> bool:
+        """Is its identity dropped, so that nothing that it says would be stored?"""
+        return self._disk is not None and self._storing is None
 
     def on_receive(self, message: Any) -> None:
         """Wiring is for the host, everything else for the core."""
@@ -61,8 +65,8 @@ class Replica(CoreActor):
         elif isinstance(event, Store):
             self._store(event)
         else:
-            if isinstance(event, IdentityDropped) and self._disk is not None:
-                self._disk, self._storing, self._is_no_more = None, None, True  # the next one has another store
+            if isinstance(event, IdentityDropped):
+                self._storing = None  # the next one has another store
             self.mesh.announce(event)
 
     def _store(self, store: Store) -> None:
