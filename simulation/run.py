@@ -16,25 +16,17 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from actors.replica import Replica
-from logstream.core.effects import Send
-from logstream.core.replica.storing import Recovered
-from logstream.protocol.identity import CommitRule, Member
+from logstream.protocol.identity import CommitRule
 from logstream.protocol.retention import TopicRetention
-from logstream.runtime import NodeActor, Scheduler
+from logstream.runtime import NodeActor
 from logstream.settings import SharedSettings
 from simulation.checks.blocking import Blocking
-from simulation.checks.histories import Histories
-from simulation.checks.ledger import Ledger
-from simulation.checks.overhearing import Overheard
-from simulation.checks.queues import check as check_queues
 from simulation.checks.violation import Violation
-from simulation.checks.witness import Witness
 from simulation.cluster import MEMORY_MAX, Cluster
 from simulation.faults import Faults
+from simulation.judge import Judge
 from simulation.mercy import Mercy
 from simulation.pretended.climate import random_climate
-from simulation.pretended.transports import PretendTcp
 from simulation.pretended.virtual_loop import EndlessInstant
 from simulation.transcript import Transcript
 from simulation.verdict import Verdict
@@ -114,18 +106,13 @@ class Run:
         sizes = {"expected_nodes": len(plan.names), "default_partitions": plan.partitions}
         shared = SharedSettings.model_validate({"commit": plan.commit, **sizes, **plan.keep.own})
         self.cluster = Cluster(seed, self.climate, shared, plan.memory_max, plan.durable)
-        self.cluster.observe, self.cluster.ended, self.cluster.found = self._turn, self._ended, self._found
         self.transcript = Transcript(self.cluster.loop.time, line, trace)
-        self.ledger = Ledger()
-        self.witness = Witness(self.ledger, self.cluster.on_disk if plan.durable else None)
-        self.histories = Histories(self.ledger)
+        self.judge = judge = Judge(self.cluster)
+        self.cluster.observe = self._turn
         floor = len(plan.names) // 2 + 1
-        self._mercy = Mercy(self.cluster, self.witness, floor)
-        self.verdict = Verdict(self.cluster, plan.names, self._mercy, self.witness, self.histories)
-        self._overheard: dict[Replica, Overheard] = {}
-        self._met: set[Scheduler] = set()  # of nodes whose cores are overheard
+        self._mercy = Mercy(self.cluster, judge.witness, floor)
+        self.verdict = Verdict(self.cluster, plan.names, self._mercy, judge.witness, judge.histories)
         self.faults = Faults(self.cluster, plan.names, self._mercy, self.dice, self.transcript.happened)
-        self._violation: Violation | None = None
         title = f"{len(plan.names)} {'durable ' * plan.durable}nodes, commit = {plan.commit}, {self.climate}"
         self.outcome = Outcome(seed, title)
 
@@ -133,17 +120,17 @@ class Run:
         """Run it to its end, or to the first violation."""
         started = time.perf_counter()
         try:
-            with Blocking(self._blame):
+            with Blocking(self.judge.blame):
                 self._go()
         except Violation as violation:
-            self._violation = self._violation or violation
+            self.judge.blame(violation)
         outcome, loop = self.outcome, self.cluster.loop
-        outcome.violation = self._violation
-        if self._violation is not None:
+        outcome.violation = self.judge.violation
+        if outcome.violation is not None:
             outcome.story = self.transcript.story()
         outcome.real_s, outcome.virtual_s, outcome.turns = time.perf_counter() - started, loop.time(), loop.events
         outcome.trace_hash, outcome.faults = self.transcript.hash(), self.faults.done
-        outcome.acknowledged, outcome.views = len(self.histories.acknowledged), len(self.witness.installed)
+        outcome.acknowledged, outcome.views = len(self.judge.histories.acknowledged), len(self.judge.witness.installed)
         return outcome
 
     def _go(self) -> None:
@@ -153,7 +140,7 @@ class Run:
             self._until(
                 lambda: cluster.members() == {frozenset(plan.names)}, FORM_S, "the nodes did not form a cluster"
             )
-        self.workload = workload = Workload(cluster, self.dice, self.histories, plan.load, self._blame)
+        self.workload = workload = Workload(cluster, self.dice, self.judge.histories, plan.load, self.judge.blame)
         self.verdict.clients_begin()
         workload.begin()
         while self.faults.done.total() < plan.faults:
@@ -166,7 +153,8 @@ class Run:
         workload.stop()
         self._judge(workload)
         self.outcome.settled_s = cluster.loop.time() - mended
-        self.transcript.happened(f"end {self.ledger.chains[-1] if self.ledger.chains else 0:016x}")
+        chains = self.judge.ledger.chains
+        self.transcript.happened(f"end {chains[-1] if chains else 0:016x}")
 
     def _judge(self, workload: Workload) -> None:
         """Wait until all agree, then have everything read once more, and look at what each broker would serve."""
@@ -176,7 +164,7 @@ class Run:
             readers = self._read_again(workload, self.plan.names)
             verdict.check_topics()
         except Violation as late:
-            if late.rule != "I22" or self._violation is not None:
+            if late.rule != "I22" or self.judge.violation is not None:
                 raise
             readers = self._accept_stranded(workload, verdict.stranded(late))
         verdict.check_words(workload)
@@ -202,9 +190,8 @@ class Run:
         try:
             self.cluster.loop.run_for(seconds)
         except EndlessInstant as error:
-            self._blame(Violation("I23", str(error)))
-        if self._violation is not None:
-            raise self._violation
+            self.judge.blame(Violation("I23", str(error)))
+        self.judge.check()
 
     def _until(self, condition: Callable[[], bool], within_s: float, otherwise: str) -> None:
         deadline = self.cluster.loop.time() + within_s
@@ -213,48 +200,6 @@ class Run:
                 raise Violation("I22", f"{otherwise} within {within_s:.0f} s: {self.verdict.state()}")
             self._let_pass(LOOK_S)
 
-    # --- what is seen ---
-
     def _turn(self, node: str, actor: NodeActor, message: Any) -> None:
         self.transcript.turn(node, actor, message)
-        if actor.scheduler not in self._met:
-            self._meet(actor.scheduler)
-        try:
-            if type(actor) is Replica:
-                self.witness.look(actor.core)
-                self._hear(actor)
-            elif type(message) is Send and isinstance(actor, PretendTcp):
-                self.witness.said(actor.me, message.message)
-            check_queues(node, actor, message)
-        except Violation as violation:
-            self._blame(violation)
-
-    def _meet(self, scheduler: Scheduler) -> None:
-        """A node, or another incarnation of it, has begun."""
-        self._met.add(scheduler)
-        for actor in scheduler.actors:
-            if type(actor) is Replica:
-                self._overheard[actor] = Overheard(actor.mesh)
-
-    def _hear(self, actor: Replica) -> None:
-        overheard = self._overheard.get(actor)
-        said = overheard.take() if overheard is not None else ()
-        if said:
-            self.witness.heard(actor.core, said)
-
-    def _found(self, member: Member, found: Recovered) -> None:
-        """A durable node has started with what its disk held."""
-        try:
-            self.witness.came_back(member, found)
-        except Violation as violation:
-            self._blame(violation)
-
-    def _ended(self, node: str, exit_code: int, reason: str) -> None:
-        if exit_code != 0:
-            self._blame(Violation("I23", f"{node} ended: {reason}"))
-
-    def _blame(self, violation: Violation) -> None:
-        """The first violation ends the run where it was seen, not inside the actor's turn."""
-        if self._violation is None:
-            self._violation = violation
-            self.cluster.loop.stop()
+        self.judge.turn(node, actor, message)

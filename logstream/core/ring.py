@@ -21,22 +21,20 @@ class Ring:
 
     def __init__(self, brokers: tuple[Member, ...]) -> None:
         self.brokers = brokers
-        points = sorted(point for broker in brokers for point in _points(broker.node_id))
-        by_name = {broker.node_id: broker for broker in brokers}
-        self._places = [place for place, _ in points]
-        self._owners = [by_name[node_id] for _, node_id in points]
+        self._owners = {place: broker for broker in brokers for place in _places(broker.node_id)}
+        self._places = sorted(self._owners)
 
     def owner(self, topic: str, partition: int) -> Member | None:
         """The broker that this partition is assigned to; None if nobody serves."""
         if not self._places:
             return None
         at = bisect_left(self._places, _place(f"{topic}/{partition}"))
-        return self._owners[at % len(self._owners)]
+        return self._owners[self._places[at % len(self._places)]]
 
 
 @lru_cache(maxsize=1_024)  # the same points again with each ring
-def _points(node_id: str) -> tuple[tuple[int, str], ...]:
-    return tuple(sorted((_place(f"{node_id}#{point}"), node_id) for point in range(POINTS)))
+def _places(node_id: str) -> tuple[int, ...]:
+    return tuple(_place(f"{node_id}#{point}") for point in range(POINTS))
 
 
 def _place(name: str) -> int:

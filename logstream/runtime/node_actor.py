@@ -24,7 +24,7 @@ from logstream.core.events import Due
 from logstream.protocol.errors import LocalProtocolError
 from logstream.runtime.future import LoopFuture
 from logstream.runtime.inbox import Inbox, TurnOver, _asleep
-from logstream.runtime.refs import To
+from logstream.runtime.refs import SafeRef, To
 from logstream.runtime.scheduler import Scheduler, TimerHandle
 from logstream.runtime.turns import this_thread
 
@@ -69,6 +69,7 @@ class NodeActor(Actor):
     def __init__(self, scheduler: Scheduler) -> None:
         super().__init__()
         self.scheduler = scheduler
+        self._to_self = SafeRef[Any](self.actor_ref)
         self._turn_is_coming = False
         self._timers: dict[Hashable, _Timer] = {}
         scheduler.actors[self] = None
@@ -95,7 +96,7 @@ class NodeActor(Actor):
         loop = self.scheduler.loop
         self._timers[timer] = new = _Timer(timer, loop.time() + after_s)
         if after_s == 0.0:
-            self.actor_ref.tell(new)
+            self._to_self.tell(new)
         else:
             new.handle = loop.call_later(after_s, self._fire, new)
 
@@ -112,8 +113,8 @@ class NodeActor(Actor):
             timer.handle.cancel()
 
     def _fire(self, timer: _Timer) -> None:
-        if timer.is_set and not self.actor_stopped.is_set():
-            self.actor_ref.tell(timer)
+        if timer.is_set:
+            self._to_self.tell(timer)
 
     # --- Pykka's hooks ---
 

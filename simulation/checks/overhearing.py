@@ -23,22 +23,22 @@ class Overheard:
     """Listens to the acknowledgements that leave one node from now on; a Replica alone says any."""
 
     def __init__(self, mesh: Mesh) -> None:
-        self._said: list[Effect] = []
+        self.said: list[Effect] = []  # since it was taken last
         self._send = mesh.send
         mesh.send = self._hear  # type: ignore[method-assign]
         for seat in DATAGRAMS:
             if seat in mesh.refs:
-                mesh.refs[seat] = _Tapped(mesh.refs[seat], self._said)
+                mesh.refs[seat] = _Tapped(mesh.refs[seat], self.said)
 
     def take(self) -> list[Effect]:
         """What has been said since this was asked last."""
-        said = self._said[:]
-        self._said.clear()
+        said = self.said[:]
+        self.said.clear()
         return said
 
     def _hear(self, effect: Send) -> None:
         if isinstance(effect.message, ReplicateAck | ViewInstallAck):
-            self._said.append(effect)
+            self.said.append(effect)
         self._send(effect)
 
 

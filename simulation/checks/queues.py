@@ -14,12 +14,10 @@ from __future__ import annotations
 from typing import Any
 
 from actors.client_gateway import ClientGateway
-from actors.replica import Replica
 from logstream.core.effects import Reply
 from logstream.core.events import Received, Session
-from logstream.core.gateway.gateway import Gateway
+from logstream.core.replica.replica import Replica
 from logstream.protocol.messages import FetchResponse
-from logstream.runtime import NodeActor
 from simulation.checks.violation import Violation
 
 PRODUCERS = 100_000  # in one partition each
@@ -28,23 +26,16 @@ UNANSWERED, UNDER_WAY_BYTES = 8192, 64 << 20
 CREDIT = 1 << 20
 
 
-def check(node: str, actor: NodeActor, message: Any) -> None:
-    """After this actor has handled a message. Raises Violation."""
-    kind = type(actor)
-    if kind is Replica:
-        _check_producers(node, len(actor.core.history.dedup))  # type: ignore[attr-defined]
-    elif kind is ClientGateway:
-        _check_gateway(node, actor.core, message)  # type: ignore[attr-defined]
-    elif type(message) is Reply and type(message.message) is FetchResponse:
-        _check_answer(node, message.message)
-
-
-def _check_producers(node: str, known: int) -> None:
+def check_producers(node: str, replica: Replica) -> None:
+    """After a turn of this Replica. Raises Violation."""
+    known = len(replica.history.dedup)
     if known > PRODUCERS:
         raise Violation("I19", f"{node} remembers {known} producers, {PRODUCERS} is the bound")
 
 
-def _check_gateway(node: str, gateway: Gateway, message: Any) -> None:
+def check_gateway(node: str, actor: ClientGateway, message: Any) -> None:
+    """After this gateway has handled a message. Raises Violation."""
+    gateway = actor.core
     held = gateway.requests.held
     if len(held) > HELD_REQUESTS or held.bytes > HELD_BYTES:
         raise Violation("I19", f"{node} holds {len(held)} requests of {held.bytes} bytes for better times")
@@ -54,7 +45,10 @@ def _check_gateway(node: str, gateway: Gateway, message: Any) -> None:
             raise Violation("I19", f"{node} has {asked} requests of {size} bytes of one client under way")
 
 
-def _check_answer(node: str, answer: FetchResponse) -> None:
-    sizes = [batch.size for found in answer.partitions for batch in found.batches]
+def check_answer(node: str, message: Any) -> None:
+    """After a TCP transport was told to send this. Raises Violation."""
+    if type(message) is not Reply or type(message.message) is not FetchResponse:
+        return
+    sizes = [batch.size for found in message.message.partitions for batch in found.batches]
     if len(sizes) > 1 and sum(sizes) > CREDIT:
         raise Violation("I19", f"{node} answers a FETCH with {sum(sizes)} bytes in {len(sizes)} batches")

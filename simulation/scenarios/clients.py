@@ -24,7 +24,7 @@ from logstream.protocol.messages import AlterTopic, ClientRequest, CreateTopic, 
 from logstream.protocol.retention import DEFAULT, TopicRetention
 from simulation.pretended.clients import PretendConsumer, PretendProducer
 from simulation.scenarios.scenario import Command, Scenario
-from simulation.scenarios.watch import WatchedConsumer, WatchedProducer
+from simulation.scenarios.watched import WatchedConsumer, WatchedProducer
 
 TOPIC = "t"
 READ_S = 5.0
@@ -95,7 +95,7 @@ def _producer(scenario: Scenario, name: str, via: str | None) -> WatchedProducer
         cluster = scenario.cluster
         known = [cluster.address(via)] if via else cluster.addresses()
         producer = scenario.producers[name] = WatchedProducer(cluster.loop, cluster.network, known, address=name)
-        producer.watch, producer.topics, producer.warnings = scenario.watch, {}, []
+        producer.judge, producer.topics, producer.warnings = scenario.judge, {}, []
     return scenario.producers[name]
 
 
@@ -177,7 +177,7 @@ def _consumer(scenario: Scenario, topic: str, via: str | None, follow: bool) -> 
     settings = ConsumerSettings(topics=(topic,), start="start", follow=follow, wait=follow)
     scenario.readers += 1
     consumer = WatchedConsumer(cluster.loop, cluster.network, known, settings, f"reader-{scenario.readers}")
-    consumer.watch, consumer.topic = scenario.watch, topic
+    consumer.judge, consumer.topic = scenario.judge, topic
     consumer.open()
     return consumer
 

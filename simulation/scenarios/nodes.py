@@ -121,8 +121,8 @@ def _wait(scenario: Scenario, words: list[str]) -> list[str]:
 
 
 def _expect_halts(scenario: Scenario, expected: bool) -> None:
-    if scenario.watch is not None:
-        scenario.watch.halts_expected = expected
+    if scenario.judge is not None:
+        scenario.judge.halts_expected = expected
 
 
 def _step(scenario: Scenario, words: list[str]) -> list[str]:

@@ -4,7 +4,7 @@ Nothing of the network is left to chance here: no loss, a millisecond at most. E
 the protocol's invariants, whatever the scenario asks about.
 
 Elsewhere: the commands (nodes.py, messages.py, clients.py, looking.py), what is written down
-(transcript.py), what the nodes wrote to their logs (story.py), who judges (watch.py).
+(transcript.py), what the nodes wrote to their logs (story.py), who judges (../judge.py).
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from collections.abc import Callable
 
 from logstream.settings import SharedSettings
 from simulation.cluster import MEMORY_MAX
+from simulation.judge import Judge
 from simulation.scenarios.stage import Stage
 from simulation.scenarios.story import Story
-from simulation.scenarios.watch import Watch, WatchedConsumer, WatchedProducer
+from simulation.scenarios.watched import WatchedConsumer, WatchedProducer
 
 WAIT_S = 30.0  # of virtual time, for whatever is waited for
 NODES = 3
@@ -31,7 +32,7 @@ class Scenario:
     """What a transcript talks to."""
 
     cluster: Stage
-    watch: Watch | None  # None: the scenario is about what the invariants leave out
+    judge: Judge | None  # None: the scenario is about what the invariants leave out
 
     def __init__(self, seed: int = 1) -> None:
         self.seed = seed
@@ -47,15 +48,16 @@ class Scenario:
         self.end()
         self._take_cluster(settings)
 
-    def judge(self) -> None:
+    def check(self) -> None:
         """Was a promise broken? Raises Violation."""
-        if self.watch is not None:
-            self.watch.judge()
+        if self.judge is not None:
+            self.judge.check()
 
     def end(self) -> None:
         """Is what was acknowledged there? Raises Violation."""
-        if self.watch is not None:
-            self.watch.judge_end()
+        if self.judge is not None:
+            self.judge.check()
+            self.judge.histories.check_end([], "")
 
     def wait(self, condition: Callable[[], bool], within_s: float = WAIT_S) -> bool:
         """Let time pass until the condition holds."""
@@ -73,4 +75,4 @@ class Scenario:
         durable = settings.pop("durable", "no") == "yes"
         shared = SharedSettings.model_validate({"expected_nodes": NODES, **settings})
         self.cluster = Stage(self.seed, shared, memory_max, durable)
-        self.watch = Watch(self.cluster) if watched else None
+        self.judge = Judge(self.cluster) if watched else None

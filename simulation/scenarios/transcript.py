@@ -127,5 +127,5 @@ def _do(scenario: Scenario, line: str) -> list[str]:
     if command is None:
         raise CannotDo(f"{line!r}: there are {', '.join(sorted(COMMANDS))}")
     answers = command(scenario, words)
-    scenario.judge()
+    scenario.check()
     return [STORY + told for told in scenario.story.take()] + [ANSWER + answer for answer in answers]

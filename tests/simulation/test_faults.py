@@ -142,9 +142,9 @@ def test_the_seeds_meet_trimmed_logs_and_all_that_comes_of_them(monkeypatch: pyt
         run = Run(seed)
         run.cluster.network.on_stream.append(listen)
         run.go()
-        met["trimmed"] += sum(run.ledger.starts.values())
-        met["deleted"] += len(run.ledger.deleted)
-        met["overtaken"] += any(reader.endswith("'") for reader, _, _ in run.histories._next)
+        met["trimmed"] += sum(run.judge.ledger.starts.values())
+        met["deleted"] += len(run.judge.ledger.deleted)
+        met["overtaken"] += any(reader.endswith("'") for reader, _, _ in run.judge.histories._next)
         met["limits of the topic"] += run.plan.load.restless
         if all(met[kind] for kind in wanted):
             return

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from logstream.core.effects import Reply
+from logstream.core.events import Session
 from logstream.core.gateway.holding import Holding
 from logstream.core.gateway.sessions import Sessions
 from logstream.core.replica.dedup import Dedup
@@ -55,14 +57,16 @@ def test_a_queue_beyond_its_bound_ends_the_run(monkeypatch: pytest.MonkeyPatch, 
 def test_an_answer_carries_the_credit_or_one_batch(sizes: tuple[int, ...], fits: bool) -> None:
     batches = tuple(Batch(b"", bytes(size)) for size in sizes)
     answer = FetchResponse((Fetched("t", 0, ErrorCode.NONE, "", 0, 0, batches),), True)
+    said = Reply(Session(1), 1, answer)
     if fits:
-        assert queues._check_answer("n1", answer) is None  # type: ignore[func-returns-value]
+        assert queues.check_answer("n1", said) is None  # type: ignore[func-returns-value]
         return
     with pytest.raises(Violation, match="I19"):
-        queues._check_answer("n1", answer)
+        queues.check_answer("n1", said)
 
 
 def test_one_batch_may_be_larger_than_the_credit() -> None:
     one = Batch(b"", bytes(2 * queues.CREDIT))
-    queues._check_answer("n1", FetchResponse((Fetched("t", 0, ErrorCode.NONE, "", 0, 0, (one,)),), True))
+    answer = FetchResponse((Fetched("t", 0, ErrorCode.NONE, "", 0, 0, (one,)),), True)
+    queues.check_answer("n1", Reply(Session(1), 1, answer))
     assert one.size > queues.CREDIT

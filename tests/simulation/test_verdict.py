@@ -44,8 +44,8 @@ def start_anew(run: Run, *names: str) -> None:
 
 def lose_all(run: Run) -> None:
     """There is something to lose, and then it is lost."""
-    run.cluster.loop.run_until(lambda: bool(run.histories.acknowledged), CALM_S)
-    assert run.histories.acknowledged
+    run.cluster.loop.run_until(lambda: bool(run.judge.histories.acknowledged), CALM_S)
+    assert run.judge.histories.acknowledged
     start_anew(run, *run.plan.names)
 
 
@@ -85,7 +85,7 @@ def test_nodes_that_agree_in_another_cluster_have_lost_what_was_acknowledged(mon
 def test_logs_that_are_equal_and_not_what_was_committed_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run(1)
     assert run.go().violation is None
-    run.ledger.chains.append(1)
+    run.judge.ledger.chains.append(1)
     monkeypatch.setattr("simulation.run.CALM_S", 1.0)
     with pytest.raises(AssertionError, match="I22: the cluster did not settle"):
         run._judge(run.workload)
@@ -100,7 +100,8 @@ def run_that_is_over() -> Run:
 
 def test_a_topic_log_without_a_committed_record_is_seen_though_another_broker_serves_it() -> None:
     run = run_that_is_over()
-    (topic_id, partition), records = next((slot, records) for slot, records in run.ledger.records.items() if records)
+    written = run.judge.ledger.records
+    (topic_id, partition), records = next((slot, records) for slot, records in written.items() if records)
     for name in run.plan.names:
         core = run.cluster.topic_log(name, topic_id, partition)
         assert core is not None
@@ -115,7 +116,7 @@ def test_a_topic_log_without_a_committed_record_is_seen_though_another_broker_se
 
 def test_a_value_at_the_place_of_another_is_seen() -> None:
     run = run_that_is_over()
-    slot, records = next((slot, records) for slot, records in run.ledger.records.items() if len(records) > 1)
+    slot, records = next((slot, records) for slot, records in run.judge.ledger.records.items() if len(records) > 1)
     records[-1], records[-2] = records[-2], records[-1]
     with pytest.raises(
         AssertionError, match=f"R13: the topic log {slot[0]}/{slot[1]} of n1 has .* at {len(records) - 2}"
@@ -125,7 +126,7 @@ def test_a_value_at_the_place_of_another_is_seen() -> None:
 
 def test_a_broker_that_names_other_topics_than_the_log_is_seen() -> None:
     run = run_that_is_over()
-    run.ledger.topics["never made"] = 99
+    run.judge.ledger.topics["never made"] = 99
     with pytest.raises(AssertionError, match="R13: n1 says that the topics are "):
         run.verdict.check_topics()
 
@@ -153,13 +154,13 @@ def run_of_one_cluster() -> Run:
 
 
 def is_of_one_cluster(run: Run) -> bool:
-    return {view.cluster_id for view in run.witness.installed.values()} == {run.witness.cluster_id}
+    return {view.cluster_id for view in run.judge.witness.installed.values()} == {run.judge.witness.cluster_id}
 
 
 @pytest.mark.parametrize("error", [DataLost("by force"), OtherCluster("another one")])
 def test_an_error_for_which_there_was_no_reason_is_seen(error: LogStreamError) -> None:
     run = run_of_one_cluster()
-    run.histories.failed[b"never sent"] = error
+    run.judge.histories.failed[b"never sent"] = error
     with pytest.raises(AssertionError, match="I15"):
         run.verdict.check_words(run.workload)
 
@@ -202,8 +203,8 @@ def test_all_who_are_left_and_can_know_it_must_say_so(monkeypatch: pytest.Monkey
 def test_what_nobody_of_those_left_holds_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     def strand_without(run: Run) -> None:
         strand(run)
-        run.ledger.chains.append(1)
-        run.ledger.epochs.append(run.ledger.epochs[-1])
+        run.judge.ledger.chains.append(1)
+        run.judge.ledger.epochs.append(run.judge.ledger.epochs[-1])
 
     outcome = run_and(monkeypatch, 1, strand_without)
     assert outcome.violation is not None and outcome.violation.rule == "I22"
