@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from simulation.run import Outcome, Run
+from simulation.signals import deferred, leave_to_parent
 
 if TYPE_CHECKING:
     from loguru import Message
@@ -34,7 +35,8 @@ def replay(seed: int, trace: bool, line: Callable[[str], None] = print) -> int:
     logger.remove()
     sink = logger.add(lambda message: run.transcript.say(_noted(message), run.cluster.loop.time()), level="INFO")
     try:
-        outcome = run.go()
+        with deferred():
+            outcome = run.go()
     finally:
         logger.remove(sink)
     for told in _verdict(outcome):
@@ -104,9 +106,12 @@ def outcomes(seeds: Iterable[int], jobs: int) -> Iterator[Outcome]:
     """The outcome of each seed, in their order, from so many processes."""
     if jobs <= 1:
         _prepare()
-        yield from map(_outcome, seeds)
+        for seed in seeds:
+            with deferred():
+                outcome = _outcome(seed)
+            yield outcome
         return
-    with multiprocessing.get_context("spawn").Pool(jobs, _prepare) as pool:
+    with multiprocessing.get_context("spawn").Pool(jobs, _prepare_worker) as pool:
         yield from pool.imap(_outcome, seeds, chunksize=4)
 
 
@@ -115,6 +120,11 @@ def _prepare() -> None:
     logger.remove()
     gc.disable()
     gc.freeze()
+
+
+def _prepare_worker() -> None:
+    leave_to_parent()
+    _prepare()
 
 
 def _outcome(seed: int) -> Outcome:

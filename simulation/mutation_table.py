@@ -23,6 +23,7 @@ from simulation.mutations import MUTATIONS
 from simulation.run import Run
 from simulation.scenarios.command import SCENARIOS, scenarios_of
 from simulation.scenarios.transcript import broken, retell
+from simulation.signals import leave_to_parent
 
 SAID_MAX = 110  # characters of a line in the table
 
@@ -45,7 +46,7 @@ class Row:
 def rows(names: Collection[str], scenarios: list[Path], seeds: range, jobs: int) -> Iterator[Row]:
     """Try these mutations, in their order, each in a fresh process. Raises KeyError if there is no such mutation."""
     trials = [_Trial(MUTATIONS[name].name, scenarios, seeds) for name in names]
-    with get_context("fork").Pool(jobs, maxtasksperchild=1) as pool:
+    with get_context("fork").Pool(jobs, leave_to_parent, maxtasksperchild=1) as pool:
         yield from pool.imap(_try, trials, chunksize=1)
 
 
@@ -71,7 +72,7 @@ def survey(names: list[str], seeds: range, jobs: int, line: Callable[[str], None
 
 def story(name: str, seeds: range) -> list[str]:
     """What happens where this rule is gone: in its scenario, or in the seed if it is one."""
-    with get_context("fork").Pool(1) as pool:
+    with get_context("fork").Pool(1, leave_to_parent) as pool:
         return pool.apply(_tell, (name, seeds[0] if len(seeds) == 1 else None))
 
 

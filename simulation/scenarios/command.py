@@ -8,6 +8,7 @@ from pathlib import Path
 from loguru import logger
 
 from simulation.scenarios.transcript import broken, rewrite
+from simulation.signals import deferred
 
 SCENARIOS = Path(__file__).parents[2] / "tests" / "scenarios"
 
@@ -27,10 +28,12 @@ def tell(names: list[str], anew: bool, line: Callable[[str], None] = print) -> i
     for path in [Path(name) for name in names] or scenarios_of():
         before = _text(path)
         if anew:
-            rewrite(path)
+            with deferred():
+                rewrite(path)
             line(f"{path.stem}: {'as before' if path.read_text() == before else 'written anew'}")
             continue
-        said = broken(path)
+        with deferred():
+            said = broken(path)
         differing += bool(said)
         line(f"{path.stem}: {said or before.splitlines()[0].removeprefix('# ')}")
     return 1 if differing else 0
