@@ -114,6 +114,22 @@ def test_a_topic_log_without_a_committed_record_is_seen_though_another_broker_se
         core.end -= 1
 
 
+@pytest.mark.parametrize(("late_s", "seen"), [(1.0, False), (60.0, True)])
+def test_a_topic_log_may_be_late_but_not_for_ever(late_s: float, seen: bool) -> None:
+    """A slow broker has committed to its end some turns before its topic logs hear of it (seed 1001551)."""
+    run = run_that_is_over()
+    (topic_id, partition), _ = next((slot, records) for slot, records in run.judge.ledger.records.items() if records)
+    core = run.cluster.topic_log("n1", topic_id, partition)
+    assert core is not None
+    core.end -= 1
+    run.cluster.loop.call_later(late_s, setattr, core, "end", core.end + 1)
+    if seen:
+        with pytest.raises(AssertionError, match=r"R13: .* of n1 has"):
+            run._check_topics()
+    else:
+        run._check_topics()
+
+
 def test_a_value_at_the_place_of_another_is_seen() -> None:
     run = run_that_is_over()
     slot, records = next((slot, records) for slot, records in run.judge.ledger.records.items() if len(records) > 1)
