@@ -20,26 +20,6 @@ from simulation.pretended.virtual_loop import VirtualHandle, VirtualLoop
 EPOCH_S = 1_700_000_000.0  # of the wall clocks, about 2023
 
 
-class _Task(VirtualHandle):
-    """A callback of one machine."""
-
-    __slots__ = ("machine",)
-
-    def __init__(self, machine: Machine, callback: Callable[..., object], arguments: tuple[Any, ...]) -> None:
-        self.callback = callback  # without super(): thousands a virtual second
-        self.arguments = arguments
-        self.machine = machine
-
-    def run(self) -> None:
-        """Call now, or as soon as the machine can."""
-        machine = self.machine
-        if machine.free:
-            if self.callback is not None:
-                self.callback(*self.arguments)
-        elif machine.alive:
-            machine.waiting.append(self)
-
-
 class Machine:
     """A loop for one node. `rate` is how fast its monotonic clock runs, `uptime_s` what it showed at the start."""
 
@@ -47,7 +27,7 @@ class Machine:
         self.alive = True
         self.free = True  # alive, awake and not busy: callbacks run when they are due
         self.paused = False
-        self.waiting: deque[_Task] = deque()
+        self.waiting: deque[VirtualHandle] = deque()
         self.wall_step_s = 0.0
         self._loop = loop
         self._rate = rate
@@ -68,13 +48,13 @@ class Machine:
 
     def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> VirtualHandle:
         """Call after so many seconds of this machine's clock, if it still lives."""
-        task = _Task(self, callback, args)
+        task = VirtualHandle(callback, args, self)
         self._loop.schedule(delay / self._rate, task)
         return task
 
     def call_soon(self, callback: Callable[..., object], *args: Any) -> VirtualHandle:
         """Call at this instant, if the machine can."""
-        task = _Task(self, callback, args)
+        task = VirtualHandle(callback, args, self)
         self._loop.schedule(0.0, task)
         return task
 
@@ -84,8 +64,13 @@ class Machine:
         """What came from outside: call at once, or as soon as the machine can, after what waits already."""
         if self.free:
             callback(*args)
-        elif self.alive:
-            self.waiting.append(_Task(self, callback, args))
+        else:
+            self.keep(VirtualHandle(callback, args, self))
+
+    def keep(self, handle: VirtualHandle) -> None:
+        """This is due, and the machine is not free: it waits for its turn; on a dead one nothing does."""
+        if self.alive:
+            self.waiting.append(handle)
 
     # --- what can go wrong ---
 

@@ -134,10 +134,9 @@ class Stream:
 
     def _carry(self, side: int, item: Any, later: float) -> None:
         source, target = self.ends[side], self.ends[1 - side]
-        delay = later + self._ways.stream_delay(source.address, target.address)
-        arrival = max(self._loop.time() + delay, self._last_arrival[side] + 1e-6)
-        self._last_arrival[side] = arrival
-        self._loop.call_later(arrival - self._loop.time(), self._arrive, side, item)
+        now, delay = self._loop.time(), later + self._ways.stream_delay(source.address, target.address)
+        arrival = self._last_arrival[side] = max(now + delay, self._last_arrival[side] + 1e-6)
+        self._loop.call_later(arrival - now, self._arrive, side, item)
 
     def _arrive(self, side: int, item: Any) -> None:
         target = self.ends[1 - side]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import Any
+from typing import Any, Protocol
 
 INSTANT_MAX = 100_000  # callbacks
 
@@ -21,23 +21,29 @@ class EndlessInstant(RuntimeError):
     """Time cannot go on: actors keep each other busy at one instant. On a real loop this would be a full core."""
 
 
+class Owner(Protocol):
+    """Whose callbacks may have to wait although they are due."""
+
+    free: bool  # they are called when they are due
+
+    def keep(self, handle: VirtualHandle) -> None:
+        """This one is due, and the owner is not free."""
+        ...
+
+
 class VirtualHandle:
     """One scheduled callback."""
 
-    __slots__ = ("arguments", "callback")
+    __slots__ = ("arguments", "callback", "owner")
 
-    def __init__(self, callback: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+    def __init__(self, callback: Callable[..., object], arguments: tuple[Any, ...], owner: Owner | None = None) -> None:
         self.callback: Callable[..., object] | None = callback
         self.arguments = arguments
+        self.owner = owner
 
     def cancel(self) -> None:
         """Do not call."""
         self.callback = None
-
-    def run(self) -> None:
-        """Call, unless it was cancelled."""
-        if self.callback is not None:
-            self.callback(*self.arguments)
 
 
 class VirtualLoop:
@@ -91,21 +97,25 @@ class VirtualLoop:
 
     def _run(self, end: float, condition: Callable[[], bool] | None) -> bool:
         """Until the condition holds, or this instant is over."""
-        instant, later, last = self._instant, self._later, -1.0
+        instant, later, left = self._instant, self._later, INSTANT_MAX
         while condition is None or not condition():
             if instant:
-                _, _, handle = heappop(instant)
+                handle = heappop(instant)[2]
             elif later and later[0][0] <= end:
                 self._now, _, _, handle = heappop(later)
                 while later and later[0][0] == self._now:
                     heappush(instant, heappop(later)[1:])
+                left = INSTANT_MAX
             else:
                 self._now = end
                 return condition is not None and condition()
-            handle.run()
             self.events += 1
-            if not self.events % INSTANT_MAX:
-                if self._now == last:
-                    raise EndlessInstant(f"{INSTANT_MAX} callbacks and no end at {last:.4f}: somebody goes in circles")
-                last = self._now
+            owner, callback = handle.owner, handle.callback
+            if owner is not None and not owner.free:
+                owner.keep(handle)
+            elif callback is not None:
+                callback(*handle.arguments)
+            left -= 1
+            if not left:
+                raise EndlessInstant(f"{INSTANT_MAX} callbacks, no end at {self._now:.4f}: somebody goes in circles")
         return True
