@@ -153,7 +153,7 @@ class Discovery:
                 return []
             case TopicClosed():
                 self._topics -= 1
-                return []
+                return [SetTimer(JoinDue(), ASK_AGAIN_S)] if self._leads and not self._topics else []
             case _:
                 raise LocalProtocolError(f"discovery cannot handle {event!r}")
 

@@ -27,7 +27,7 @@ from logstream.core.replica.vocabulary import (
     ViewLeft,
     ViewsKnown,
 )
-from logstream.core.topics import Topic, TopicOpened
+from logstream.core.topics import Topic, TopicClosed, TopicOpened
 from logstream.core.view_vocabulary import ChangeFailed, FoundCluster, ShrinkToSelf
 from logstream.protocol.identity import NO_EPOCH, Member, View
 from logstream.protocol.messages import Join, JoinResponse, Message, Present
@@ -409,3 +409,11 @@ def test_the_leader_of_an_empty_cluster_keeps_asking(b: Looking) -> None:
 def test_the_leader_of_a_cluster_with_topics_does_not(b: Looking) -> None:
     b.is_member(B, topics=1)
     assert b.due(JoinDue()) == []
+
+
+@pytest.mark.parametrize(("leads", "topics", "asks"), [(True, 1, True), (True, 2, False), (False, 1, False)])
+def test_a_leader_whose_last_topic_is_deleted_asks_again(b: Looking, leads: bool, topics: int, asks: bool) -> None:
+    """R20: its cluster is empty now, and the next one that it meets may be as empty, with a lower leader."""
+    b.is_member(A, B, leads=leads, topics=topics)
+    b.due(JoinDue())
+    assert b.told(TopicClosed(Topic(1, "t0", 1))) == ([SetTimer(JoinDue(), 1.0)] if asks else [])
