@@ -46,7 +46,7 @@ class Row:
 def rows(names: Collection[str], scenarios: list[Path], seeds: range, jobs: int) -> Iterator[Row]:
     """Try these mutations, in their order, each in a fresh process. Raises KeyError if there is no such mutation."""
     trials = [_Trial(MUTATIONS[name].name, scenarios, seeds) for name in names]
-    with get_context("fork").Pool(jobs, leave_to_parent, maxtasksperchild=1) as pool:
+    with get_context("fork").Pool(min(jobs, len(trials)), leave_to_parent, maxtasksperchild=1) as pool:
         yield from pool.imap(_try, trials, chunksize=1)
 
 

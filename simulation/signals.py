@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from logstream.runtime.turns import this_thread
-
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -38,13 +36,9 @@ def deferred() -> Iterator[None]:
 
 
 def leave_to_parent() -> None:
-    """In a worker of a pool: Ctrl-C, which reaches it too, is its parent's; by SIGTERM that ends it."""
+    """In a worker of a pool: Ctrl-C, which reaches it too, is its parent's; by SIGTERM that ends it at once.
+
+    A handler in Python would come too late where the worker has just begun to wait for the pool's lock.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _end)
-
-
-def _end(number: int, _frame: FrameType | None) -> None:
-    """Outside of a turn a lock of the pool's may be held, and must be let go; in a turn none is."""
-    if this_thread.in_a_turn:
-        os._exit(128 + number)
-    raise SystemExit(128 + number)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
