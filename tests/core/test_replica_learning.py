@@ -152,6 +152,18 @@ def test_a_base_is_served_from_the_stage_while_it_is_longer_than_the_own_log(sou
     assert effects == [Announce(RangeMoved(epoch(2))), Send(C, CatchUp(epoch(2), 0, tuple(source), base))]
 
 
+def test_a_base_is_not_served_from_the_log_of_a_later_view(source: list[Entry]) -> None:
+    """That one may be cut above the base, by decisions of which the view that is asked about knows nothing."""
+    node, base = ReplicaNode(A), history_of(10).log.digest()
+    node.told(Gather(epoch(2), B, base))
+    node.hears(B, CatchUp(epoch(2), 0, tuple(source), base))
+    node.accepts(view(2, A, B, base=10), base)
+    node.hears(B, StateExchange(epoch(3, B), None))
+    assert sent(node.hears(B, Learn(epoch(2), EMPTY_LOG)), CatchUp)  # a promise alone changes nothing
+    node.accepts(view(3, A, B, leader=B, base=10), base)
+    assert node.hears(B, Learn(epoch(2), EMPTY_LOG)) == []
+
+
 def test_a_candidate_reads_the_log_and_not_what_an_earlier_attempt_has_staged(source: list[Entry]) -> None:
     """R5: it asks for the log that STATE described; a longer stage that is left over would never end the fetch."""
     node = ReplicaNode(B)

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from logstream.core.effects import Effect, Send
+from logstream.core.effects import Announce, Effect, Send
 from logstream.core.replica.history import History
 from logstream.core.replica.log import common_prefix
 from logstream.core.replica.outflow import SLICE_ENTRIES, TCP_SLICE
 from logstream.core.replica.snapshot import slice_of
 from logstream.core.replica.stage import Stage
+from logstream.core.replica.vocabulary import RangeMoved
 from logstream.protocol import messages as wire
 from logstream.protocol.identity import NO_EPOCH, Digest, Epoch, Member
 
@@ -70,6 +71,12 @@ class Learning:
         """A leader of this epoch is installed: nobody waits for the base of a lower one."""
         if self.fetch is not None and epoch > self.fetch.epoch:
             self.fetch = None
+
+    def accepted(self, epoch: Epoch) -> None:
+        """This member has accepted the view of this epoch: what was put together for another one is over."""
+        self.stage.drop()
+        if self._proposed_in(epoch) is None:
+            self.proposed = None
 
     def joined(self, epoch: Epoch) -> None:
         """This member is active in the view of this epoch."""
@@ -130,11 +137,17 @@ class Learning:
         if epoch == self.led:
             self.stage.commit_to(commit)
 
-    def answer(self, learn: wire.Learn, asker: Member, own: History) -> wire.CatchUp | wire.Snapshot:
+    def answer(self, learn: wire.Learn, asker: Member, own: History, last_view: Epoch) -> list[Effect]:
         """The next slice: a candidate reads this member's log as its STATE said, itself included (R5); everybody
-        else reads the base that this candidate has put together, in its log or in its stage."""
+        else reads the base that this candidate has put together, in its log or in its stage.
+
+        Who has accepted another view since has no log of that one any more: its head may be cut above the base.
+        """
         reads = learn.epoch == Epoch.of(learn.epoch.n, asker)
-        return answer_from(own if reads else self._proposed_in(learn.epoch) or own, learn)
+        proposed = None if reads else self._proposed_in(learn.epoch)
+        if not reads and proposed is None and learn.epoch != last_view:
+            return []
+        return [Announce(RangeMoved(learn.epoch)), Send(asker, answer_from(proposed or own, learn))]
 
 
 def answer_from(source: History, learn: wire.Learn) -> wire.CatchUp | wire.Snapshot:

@@ -340,7 +340,7 @@ class Replica:
         ahead = install.view.epoch == self.learning.led  # this view's leader was heard: what it committed since stays
         self._adopt(holder, max(install.base.end, holder.commit) if ahead else install.base.end)
         self.promise.accept(install.view, install.after, install.installed)
-        self.learning.stage.drop()
+        self.learning.accepted(install.view.epoch)
         self.cluster_id = install.view.cluster_id
         effects += [retry(waiter.request, "a new view began without this batch") for waiter in cut]
         effects += [self._views_known(), Send(candidate, wire.ViewInstallAck(install.view.epoch))]
@@ -401,10 +401,7 @@ class Replica:
                 return self.leadership.teach(learner, learn, at)
             self._learners = still_heard(self._learners, at) | {learner: Learner(0, at)}
             return []
-        return [
-            Announce(say.RangeMoved(learn.epoch)),
-            Send(learner, self.learning.answer(learn, learner, self.history)),
-        ]
+        return self.learning.answer(learn, learner, self.history, self.promise.last_view)
 
     def _learn(self, slice_: wire.CatchUp | wire.Snapshot, sender: Member) -> list[Effect]:
         """A slice came: stage it, and go on."""
