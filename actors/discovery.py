@@ -1,6 +1,6 @@
 """Discovery: finds this node's cluster, and answers those who look for theirs.
 hears Join, JoinResponse, Present, ViewsKnown, ViewInstalled, ViewLeft, LeaderOverheard, CandidateHeard   says Join
-hears LeaderFound, LeaderLost, ChangeFailed, TopicOpened, TopicClosed
+hears LeaderFound, LeaderLost, ChangeFailed, TopicOpened, TopicClosed, IdentityKept
 announces FoundCluster, LearnFrom, Introduce, DropIdentity, ShrinkToSelf"""
 
 from __future__ import annotations

@@ -137,6 +137,7 @@ LOCAL: dict[type, tuple[Seat, ...]] = {
     replica.OtherClusterHeard: (Seat.REPLICA,),
     replica.DropIdentity: (Seat.REPLICA,),
     replica.IdentityDropped: (Seat.CARETAKER,),
+    replica.IdentityKept: (Seat.DISCOVERY,),
     view_vocabulary.FoundCluster: (Seat.VIEW_MANAGER,),
     view_vocabulary.ShrinkToSelf: (Seat.VIEW_MANAGER,),
     view_vocabulary.LeaveCluster: (Seat.ELECTOR, Seat.VIEW_MANAGER),

@@ -26,6 +26,7 @@ from logstream.core.quorum import enough_for_all, floor_of, members_of
 from logstream.core.replica.vocabulary import (
     CandidateHeard,
     DropIdentity,
+    IdentityKept,
     Introduce,
     LeaderOverheard,
     LearnFrom,
@@ -101,7 +102,8 @@ class Discovery:
         self._view: View | None = None
         self._leads = False
         self._leaderless_since: float | None = None
-        self._topics = 0
+        self._topics = 0  # that are committed
+        self._keeps = False  # the log of these views holds one that is not known to be
         self._dissolving = False
         self._expected_nodes = expected_nodes
         self._member_of: View | None = None  # the newest view, installed or not, that counts on this member
@@ -154,6 +156,9 @@ class Discovery:
             case TopicClosed():
                 self._topics -= 1
                 return [SetTimer(JoinDue(), ASK_AGAIN_S)] if self._leads and not self._topics else []
+            case IdentityKept():
+                self._keeps, self._dissolving = True, False
+                return []
             case _:
                 raise LocalProtocolError(f"discovery cannot handle {event!r}")
 
@@ -363,7 +368,7 @@ class Discovery:
         that is there, unless a majority may have committed without it (Q9) and need it.
         """
         view, since = self._member_of, self._leaderless_since
-        if self._topics or since is None or at - max(since, self._holder_heard_at) < LEADERLESS_S:
+        if self._topics or self._keeps or since is None or at - max(since, self._holder_heard_at) < LEADERLESS_S:
             return False
         if view is None or len(view.members) < floor_of(self._expected_nodes()):
             return True
@@ -372,7 +377,7 @@ class Discovery:
         return not other_empty and (view.commit == "all" or len(view.members) <= 2)
 
     def _learn_of(self, views: tuple[View, ...]) -> None:
-        self._known = views
+        self._known, self._keeps = views, False
         self._replaced &= members_of(views)
         self._member_of = next((view for view in reversed(views) if self.me in view.members), self._member_of)
 

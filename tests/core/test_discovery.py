@@ -19,6 +19,7 @@ from logstream.core.failure_detector import LeaderFound, LeaderLost
 from logstream.core.replica.vocabulary import (
     CandidateHeard,
     DropIdentity,
+    IdentityKept,
     Introduce,
     LeaderOverheard,
     LearnFrom,
@@ -348,6 +349,21 @@ def test_an_empty_member_without_a_leader_does_not_keep_newcomers_from_founding_
     again = Member("a", "new"), Member("c", "new")
     assert [announced(b.hears(Join(one), one), DropIdentity) for one in again] == [[], []]
     b.now += 0.1
+    assert announced(b.hears(Join(again[0]), again[0]), DropIdentity) == [DropIdentity()]
+
+
+def test_who_holds_a_topic_that_is_not_known_to_be_committed_answers_those_who_look(b: Looking) -> None:
+    """Else they found beside it when one PRESENT is lost, and dissolve into it when the next one is not."""
+    b.told(ViewInstalled(view(1, A, B, C), leads=False))
+    b.told(LeaderLost(b.now))
+    b.now += 5.0
+    again = Member("a", "new"), Member("c", "new")
+    for one in again:
+        b.hears(Join(one), one)
+    assert announced(b.hears(Join(again[0]), again[0]), DropIdentity) == [DropIdentity()]
+    b.told(IdentityKept())
+    assert b.hears(Join(again[0]), again[0]) == [Announce(Introduce("127.0.0.1:7", leader_heard=False))]
+    b.told(ViewsKnown(view(2, A, B, C), ()))  # its log may be another one now
     assert announced(b.hears(Join(again[0]), again[0]), DropIdentity) == [DropIdentity()]
 
 

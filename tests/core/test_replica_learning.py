@@ -13,6 +13,7 @@ from logstream.core.replica.vocabulary import (
     Gather,
     Gathered,
     IdentityDropped,
+    IdentityKept,
     Introduce,
     LearnFrom,
     Promised,
@@ -227,7 +228,7 @@ def test_an_empty_member_drops_its_identity_and_one_that_holds_a_topic_does_not(
     empty = ReplicaNode(B)
     assert announced(empty.told(DropIdentity()), IdentityDropped) == [IdentityDropped()]
     leader.creates_topic(1)
-    assert leader.told(DropIdentity()) == []
+    assert leader.told(DropIdentity()) == [Announce(IdentityKept())]
 
 
 def test_what_was_under_way_on_a_lost_link_is_sent_again(leader: ReplicaNode) -> None:

@@ -107,7 +107,7 @@ class Replica:
                     self.leadership.other_cluster_at = at
                 return []
             case say.DropIdentity():
-                return [*self._freeze(), Announce(say.IdentityDropped())] if not self.history.topics else []
+                return [Announce(say.IdentityKept())] if self.history.topics else self._drop_identity()
             case LinkUp() | LinkDown():
                 return self._link_changed(event)
             case _:
@@ -282,6 +282,9 @@ class Replica:
         effects = self._freeze() if self.promise.promised > before else []
         state = self.promise.state(self.history.log.digest())
         return [*effects, Announce(say.CandidateHeard(exchange.epoch)), Send(candidate, state)]
+
+    def _drop_identity(self) -> list[Effect]:
+        return [*self._freeze(), Announce(say.IdentityDropped())]
 
     def _freeze(self) -> list[Effect]:
         """Nothing is appended or acknowledged until an installed leader of the promised epoch speaks."""

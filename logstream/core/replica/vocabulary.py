@@ -226,6 +226,11 @@ class IdentityDropped:
 
 
 @dataclass(frozen=True, slots=True)
+class IdentityKept:
+    """This member holds a topic, which may be committed although it does not know: it goes on being this one."""
+
+
+@dataclass(frozen=True, slots=True)
 class ViewsKnown:
     """What this Replica knows of views has changed: the newest installed one, and those attempted since."""
 
