@@ -73,15 +73,21 @@ class Mercy:
         return any(nodes.get(name) is node for name, node in self.leaving.items())
 
     def may_start(self) -> bool:
-        """May one more node come that knows nothing, or a durable one?"""
+        """May one more node come that knows nothing, or a durable one?
+
+        Beside each cluster that holds something, or may take something because it is large and does not miss its dead
+        yet, all others and this one must be too few to take anything.
+        """
         if self._cluster.durable:
             return True
         living, newest = self._living(), self._witness.newest()
         holders = [member for name, member in living.items() if self._cluster.replica(name).history.log.end > 0]
+        found = self._clusters_of(list(living.values()))
         clusters = {self._witness.cluster_id, *self._clusters_of(holders)}  # what is not committed yet may be later
-        known = {member for one in clusters if one in newest for member in newest[one].members}
-        strangers = [member for member in living.values() if member not in known]
-        return not known or len(strangers) + 1 < self._floor
+        clusters |= {one for one in found if one in newest and len(newest[one].members) >= self._floor}
+        views = [newest[one] for one in clusters if one in newest]
+        others = [sum(member not in view.members for member in living.values()) for view in views]
+        return all(count + 1 < self._floor for count in others)
 
     def _living(self) -> dict[str, Member]:
         """The members that run, or are only paused, by name."""
