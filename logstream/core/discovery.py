@@ -147,9 +147,9 @@ class Discovery:
                 self._leaderless_since = at
                 self._leads = self._dissolving = False  # whoever has stepped down can dissolve nothing
                 return [SetTimer(PresentDue(), 0.0)] if self._view else []
-            case LeaderFound():
+            case LeaderFound(leader=leader):
                 self._leaderless_since = None
-                return [CancelTimer(PresentDue())]
+                return [CancelTimer(PresentDue()), *self._lead_on(leader)]
             case TopicOpened():
                 self._topics += 1
                 return []
@@ -290,6 +290,11 @@ class Discovery:
             self._dissolving = False  # and if a topic was committed meanwhile it stays after all
             effects.append(Announce(DropIdentity()))
         return [*effects, SetTimer(JoinDue(), ASK_AGAIN_S)]
+
+    def _lead_on(self, leader: Member) -> list[Effect]:
+        """The loss of the leader before may be heard after this node's own view is installed: it leads all the same."""
+        self._leads = self._view is not None and leader == self.me == self._view.leader
+        return [SetTimer(JoinDue(), ASK_AGAIN_S)] if self._leads else []
 
     # --- answering ---
 

@@ -427,6 +427,15 @@ def test_the_leader_of_a_cluster_with_topics_does_not(b: Looking) -> None:
     assert b.due(JoinDue()) == []
 
 
+def test_the_loss_of_the_leader_before_is_heard_late_and_the_new_one_still_asks(b: Looking) -> None:
+    """The failure detector judges by the view that it knows; what it says of that comes after the next is installed."""
+    b.told(ViewInstalled(view(2, B), leads=True))
+    b.told(LeaderLost(b.now))
+    b.due(JoinDue())
+    assert SetTimer(JoinDue(), 1.0) in b.told(LeaderFound(B))
+    assert b.due(JoinDue()) == [Broadcast(Join(B, "c1", settings=SETTINGS)), SetTimer(JoinDue(), 1.0)]
+
+
 @pytest.mark.parametrize(("leads", "topics", "asks"), [(True, 1, True), (True, 2, False), (False, 1, False)])
 def test_a_leader_whose_last_topic_is_deleted_asks_again(b: Looking, leads: bool, topics: int, asks: bool) -> None:
     """R20: its cluster is empty now, and the next one that it meets may be as empty, with a lower leader."""
