@@ -75,8 +75,7 @@ class Mercy:
     def may_start(self) -> bool:
         """May one more node come that knows nothing, or a durable one?
 
-        Beside each cluster that holds something, or may take something because it is large and does not miss its dead
-        yet, all others and this one must be too few to take anything.
+        Beside each cluster that holds something, or may take something, all others and this one must be too few for it.
         """
         if self._cluster.durable:
             return True
@@ -84,10 +83,17 @@ class Mercy:
         holders = [member for name, member in living.items() if self._cluster.replica(name).history.log.end > 0]
         found = self._clusters_of(list(living.values()))
         clusters = {self._witness.cluster_id, *self._clusters_of(holders)}  # what is not committed yet may be later
-        clusters |= {one for one in found if one in newest and len(newest[one].members) >= self._floor}
+        clusters |= {one for one in found if one in newest and self._may_take(newest[one], living)}
         views = [newest[one] for one in clusters if one in newest]
         others = [sum(member not in view.members for member in living.values()) for view in views]
         return all(count + 1 < self._floor for count in others)
+
+    def _may_take(self, view: View, living: dict[str, Member]) -> bool:
+        """Is this view large enough to take records (Q10)? Its leader may not miss the dead yet."""
+        leader = view.leader.node_id
+        is_led = living.get(leader) == view.leader and self._cluster.leads(leader)
+        there = len(view.members) if is_led else sum(member in living.values() for member in view.members)
+        return there >= self._floor
 
     def _living(self) -> dict[str, Member]:
         """The members that run, or are only paused, by name."""
