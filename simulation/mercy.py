@@ -85,8 +85,9 @@ class Mercy:
         clusters = {self._witness.cluster_id, *self._clusters_of(holders)}  # what is not committed yet may be later
         clusters |= {one for one in found if one in newest and self._may_take(newest[one], living)}
         views = [newest[one] for one in clusters if one in newest]
+        newborn = 1 + sum(not node.running for node in self._cluster.nodes.values())  # and those that begin anew
         others = [sum(member not in view.members for member in living.values()) for view in views]
-        return all(count + 1 < self._floor for count in others)
+        return all(count + newborn < self._floor for count in others)
 
     def _may_take(self, view: View, living: dict[str, Member]) -> bool:
         """Is this view large enough to take records (Q10)? Its leader may not miss the dead yet."""
