@@ -24,7 +24,7 @@ from logstream.core.replica.vocabulary import (
 )
 from logstream.protocol.batches import base_offset_in
 from logstream.protocol.errors import RemoteProtocolError
-from logstream.protocol.identity import EMPTY_LOG, NO_EPOCH
+from logstream.protocol.identity import EMPTY_LOG, NO_EPOCH, Member
 from logstream.protocol.messages import (
     CatchUp,
     Entry,
@@ -118,6 +118,18 @@ def test_a_commit_of_another_leader_does_not_seal_what_was_staged_from_an_older_
     node.hears(C, Heartbeat(epoch(2, C), 12, 12, (C,)))
     effects = node.hears(C, CatchUp(epoch(2, C), 8, entries_of(other, 9), other.log.digest()))
     assert [one.message.digest for one in sent(effects, Learn)] == [other.log.digest()]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("members", "asks_as_learner"), [((A, C), True), ((A, B, C), False)])
+def test_who_is_left_out_of_a_view_that_is_installed_waits_for_its_base_no_longer(
+    members: tuple[Member, ...], asks_as_learner: bool
+) -> None:
+    """VIEW_INSTALL is not repeated to it any more, and the log may begin above the base by now (R6, R22)."""
+    node = ReplicaNode(B)
+    node.follows(view(1, A, B))
+    node.hears(A, ViewInstall(view(2, *members, base=10), (), None, history_of(10).log.digest()))
+    asked = sent(node.hears(A, Heartbeat(epoch(2), 12, 12, members)), Learn)
+    assert [learn.message for learn in asked] == [Learn(NO_EPOCH, EMPTY_LOG)] * asks_as_learner
 
 
 def test_a_slice_of_an_earlier_reign_of_the_teacher_is_late(source: list[Entry]) -> None:

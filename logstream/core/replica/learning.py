@@ -67,9 +67,13 @@ class Learning:
         if epoch > self.led:
             self.led, self.stage.certain = epoch, 0
 
-    def overtaken(self, epoch: Epoch) -> None:
-        """A leader of this epoch is installed: nobody waits for the base of a lower one."""
-        if self.fetch is not None and epoch > self.fetch.epoch:
+    def overtaken(self, epoch: Epoch, me: Member) -> None:
+        """A leader of this epoch is installed: nobody waits for the base of a lower one, nor who is left out for its.
+
+        VIEW_INSTALL is not repeated to outsiders then, and the log may have been cut above the base since.
+        """
+        fetch = self.fetch
+        if fetch is not None and (fetch.epoch, me in fetch.install.view.members) < (epoch, True):
             self.fetch = None
 
     def accepted(self, epoch: Epoch) -> None:

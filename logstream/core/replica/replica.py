@@ -230,7 +230,7 @@ class Replica:
         self.learning.heard(epoch)
         if leader == self.me or not self._hellos.due(leader, at):
             return effects
-        self.learning.overtaken(epoch)
+        self.learning.overtaken(epoch, self.me)
         if self.promise.promised != NO_EPOCH:
             effects.append(Send(leader, wire.Hello(self.promise.promised, self.promise.last_view)))
         if self.learning.fetch is None and epoch == self.learning.led:
