@@ -64,7 +64,9 @@ class PretendDisk:
         self._forget_unsynced()
 
     def write(self, change: Change, done: Callable[[], object]) -> None:
-        """Behind all earlier ones; synced after a while."""
+        """Behind all earlier ones; synced after a while. A process that has ended already writes nothing."""
+        if self.machine is None:
+            return
         self._unsynced.append((change, done))
         self._sync()
 

@@ -65,6 +65,21 @@ def test_a_crash_keeps_some_of_the_first_writes_and_never_a_later_one_alone() ->
     assert kept == {None, (1, 0), (1, 3), (5, 3)}
 
 
+def test_what_an_ended_process_would_write_is_not_mixed_into_what_the_next_one_writes() -> None:
+    """Seed 1604292: some actors of a slow node still had turns after its end."""
+    written = Written()
+    written.votes(1, view(1, A, B))
+    written.disk.keeps = 1
+    written.disk.crash()
+    written.log(3)
+    written.disk.machine = Machine(written.loop)
+    written.votes(2, view(1, A, B))
+    written.loop.run_for(1.0)
+    found = written.disk.recovered()
+    assert found is not None and (found.votes.promised, found.history.end) == (epoch(2), 0)
+    assert written.synced == ["votes 2"]
+
+
 def test_entries_of_a_view_that_was_never_accepted_are_cut() -> None:
     """R19: the log of a new view was written, the votes were not."""
     written = Written()
