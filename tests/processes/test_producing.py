@@ -96,14 +96,14 @@ def test_pressed_twice_it_does_not_wait_and_says_what_is_unknown(make_cluster: C
         writer.stderr.readline().decode(),
     )
     assert stopping is not None
-    unknown = int(stopping[1])  # the broker stopped before or after its first acknowledgement was read
     writer.send_signal(signal.SIGINT)
     said = writer.communicate(timeout=20)[1].decode()
-    assert said == (
+    assert said in [  # the broker's first acknowledgement may be read before the first signal, or before the second
         f"logstream: interrupted twice, so nothing was waited for; sent 3, acknowledged {3 - unknown}, "
         f"outcome unknown {unknown}, first not acknowledged: stdin line {4 - unknown}, "
         f"continue with --resume {4 - unknown}\n"
-    )
+        for unknown in {2, int(stopping[1])}
+    ]
     assert writer.returncode == 1
 
 
