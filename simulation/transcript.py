@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from hashlib import blake2b
 from struct import pack
-from typing import Any, NamedTuple
+from typing import Any
 
 from logstream.core.events import Due, Origin, Received, Session
 from logstream.protocol.batches import Batch
@@ -26,18 +26,9 @@ from logstream.runtime import NodeActor
 
 STORY_TURNS = 25  # of each node
 SHORT = 160  # characters of a message in a line
-KEPT_TOGETHER = 100  # turns: one long update of the hash costs less than many short ones
+HASHED_TOGETHER = 1000  # turns: one long update costs less than many short ones
 
 Last = deque[tuple[float, str, Any]]  # time, actor, message
-NOBODY: Last = deque(maxlen=0)
-
-
-class Kind(NamedTuple):
-    """Turns that look alike: one actor's, with one type of message."""
-
-    label: bytes  # that is hashed
-    name: str  # of the actor
-    last: Last  # its node's last turns
 
 
 class Transcript:
@@ -50,49 +41,50 @@ class Transcript:
         self._line = line
         self._trace = trace and line is not None
         self._hash = blake2b(digest_size=16)
-        self._recent: list[tuple[float, Kind, Any]] = []  # time, kind, message; what is not hashed yet
-        self._kinds: dict[NodeActor, dict[type, Kind]] = {}
+        self._times: list[float] = []  # of what is not hashed yet
+        self._labels: list[bytes] = []
+        self._known: dict[tuple[NodeActor, type], tuple[bytes, str, Last]] = {}
         self._last: dict[str, Last] = {}
 
     def turn(self, node: str, actor: NodeActor, message: Any) -> None:
         """An actor has handled a message."""
         now = self._now()
         kind = type(message.message) if type(message) is Received else type(message)
-        try:
-            known = self._kinds[actor][kind]
-        except KeyError:
-            known = self._meet(node, actor, kind)
-        self._recent.append((now, known, message))
-        if len(self._recent) == KEPT_TOGETHER:
-            self._keep()
+        label, name, last = self._known.get((actor, kind)) or self._meet(node, actor, kind)
+        self._times.append(now)
+        self._labels.append(label)
+        last.append((now, name, message))
+        if len(self._labels) == HASHED_TOGETHER:
+            self._hash_them()
         if self._trace:
-            self.say(f"{node:<4} {actor.name:<18} {in_words(message)}", now)
+            self.say(f"{node:<4} {name:<18} {in_words(message)}", now)
 
-    def _meet(self, node: str, actor: NodeActor, kind: type) -> Kind:
+    def _meet(self, node: str, actor: NodeActor, kind: type) -> tuple[bytes, str, Last]:
         """The first time that this actor hears such a message."""
         last = self._last.setdefault(node, deque(maxlen=STORY_TURNS))
-        known = Kind(f"{node} {actor.name} {kind.__name__}".encode(), actor.name, last)
-        self._kinds.setdefault(actor, {})[kind] = known
+        known = (f"{node} {actor.name} {kind.__name__}".encode(), actor.name, last)
+        self._known[actor, kind] = known
         return known
 
     def happened(self, text: str) -> None:
         """Something that is not a turn: a fault, what a client heard. It counts for the hash."""
         now = self._now()
-        self._recent.append((now, Kind(text.encode(), "", NOBODY), None))
-        if len(self._recent) == KEPT_TOGETHER:
-            self._keep()
+        self._note(now, text.encode())
         self.say(text, now)
 
-    def _keep(self) -> None:
-        """Hash what is new, and remember it for a story."""
+    def _note(self, now: float, label: bytes) -> None:
+        self._times.append(now)
+        self._labels.append(label)
+        if len(self._labels) == HASHED_TOGETHER:
+            self._hash_them()
+
+    def _hash_them(self) -> None:
         self._hash.update(self._unhashed())
-        for at, kind, message in self._recent:
-            kind.last.append((at, kind.name, message))
-        self._recent.clear()
+        self._times.clear()
+        self._labels.clear()
 
     def _unhashed(self) -> bytes:
-        times, labels = [at for at, _, _ in self._recent], [kind.label for _, kind, _ in self._recent]
-        return pack(f">{len(times)}d", *times) + b"\n".join(labels)
+        return pack(f">{len(self._times)}d", *self._times) + b"\n".join(self._labels)
 
     def say(self, text: str, at: float) -> None:
         """A line for whoever listens; it does not count for the hash."""
@@ -107,10 +99,7 @@ class Transcript:
 
     def story(self) -> list[str]:
         """The last turns of each node, all in their order."""
-        turns = []
-        for node, last in self._last.items():
-            recent = [(at, kind.name, message) for at, kind, message in self._recent if kind.last is last]
-            turns += [(at, node, name, message) for at, name, message in [*last, *recent][-STORY_TURNS:]]
+        turns = [(at, node, name, message) for node, last in self._last.items() for at, name, message in last]
         turns.sort(key=lambda turn: turn[0])
         return [f"{at:10.4f}  {node:<4} {name:<18} {in_words(message)}" for at, node, name, message in turns]
 
