@@ -81,10 +81,11 @@ class Mercy:
             return True
         living, newest = self._living(), self._witness.newest()
         holders = [member for name, member in living.items() if self._cluster.replica(name).history.log.end > 0]
+        holding = {self._witness.cluster_id, *self._clusters_of(holders)}  # what is not committed yet may be later
         found = self._clusters_of(list(living.values()))
-        clusters = {self._witness.cluster_id, *self._clusters_of(holders)}  # what is not committed yet may be later
-        clusters |= {one for one in found if one in newest and self._may_take(newest[one], living)}
-        views = [newest[one] for one in clusters if one in newest]
+        views = [
+            view for one, view in newest.items() if one in holding or (one in found and self._may_take(view, living))
+        ]
         newborn = 1 + sum(not node.running for node in self._cluster.nodes.values())  # and those that begin anew
         others = [sum(member not in view.members for member in living.values()) for view in views]
         return all(count + newborn < self._floor for count in others)

@@ -181,21 +181,13 @@ class Run:
     def _read_again(self, workload: Workload, names: Collection[str]) -> list[str]:
         """Fresh consumers, and those that read all the time; what they have not read by the end is judged then."""
         workload.read_again(names)
-        deadline = self.cluster.loop.time() + READ_S
-        while not workload.done() and self.cluster.loop.time() < deadline:
-            self._let_pass(LOOK_S)
+        self._wait(workload.done, READ_S)
         return workload.readers
 
     def _check_topics(self) -> None:
         """What is committed gets to a broker's topic logs in turns of its own; a slow one needs a while."""
-        deadline = self.cluster.loop.time() + READ_S
-        while True:
-            try:
-                return self.verdict.check_topics()
-            except Violation:
-                if self.cluster.loop.time() >= deadline:
-                    raise
-            self._let_pass(LOOK_S)
+        if not self._wait(self.verdict.topics_agree, READ_S):
+            self.verdict.check_topics()
 
     def _let_pass(self, seconds: float) -> None:
         try:
@@ -205,11 +197,17 @@ class Run:
         self.judge.check()
 
     def _until(self, condition: Callable[[], bool], within_s: float, otherwise: str) -> None:
+        if not self._wait(condition, within_s):
+            raise Violation("I22", f"{otherwise} within {within_s:.0f} s: {self.verdict.state()}")
+
+    def _wait(self, condition: Callable[[], bool], within_s: float) -> bool:
+        """Let time pass until the condition holds, looking now and then; False if it did not in time."""
         deadline = self.cluster.loop.time() + within_s
         while not condition():
             if self.cluster.loop.time() >= deadline:
-                raise Violation("I22", f"{otherwise} within {within_s:.0f} s: {self.verdict.state()}")
+                return False
             self._let_pass(LOOK_S)
+        return True
 
     def _turn(self, node: str, actor: NodeActor, message: Any) -> None:
         self.transcript.turn(node, actor, message)

@@ -193,6 +193,14 @@ class Verdict:
         if under_way:
             raise Violation("I22", f"{', '.join(under_way)} never heard what became of some records")
 
+    def topics_agree(self) -> bool:
+        """Would check_topics pass now?"""
+        try:
+            self.check_topics()
+        except Violation:
+            return False
+        return True
+
     def check_topics(self) -> None:
         """Every node names the topics that there are by the log, and would serve what is committed in them (R13).
 
