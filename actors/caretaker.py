@@ -157,7 +157,7 @@ class Caretaker(NodeActor):
         self._last_round += 1
         actors = [actor for actor in self.scheduler.actors if actor is not self]
         self._rounds[self._last_round] = Round(purpose, {actor.name for actor in actors})
-        report = Report(SafeRef(self.actor_ref), self._last_round)
+        report = Report(self._to_self, self._last_round)
         for actor in actors:
             SafeRef[Any](actor.actor_ref).tell(report)
         self.set_timer(RoundOver(self._last_round), REPORT_S if not isinstance(purpose, Ping) else 10 * REPORT_S)

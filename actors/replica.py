@@ -13,7 +13,7 @@ from logstream.core.effects import Effect
 from logstream.core.replica.replica import Replica as Core
 from logstream.core.replica.storing import Disk, Store, Stored, Storing
 from logstream.core.replica.vocabulary import Committed, IdentityDropped, PartitionTrimmed
-from logstream.runtime import SafeRef, Scheduler
+from logstream.runtime import Scheduler
 
 
 class Replica(CoreActor):
@@ -71,8 +71,8 @@ class Replica(CoreActor):
 
     def _store(self, store: Store) -> None:
         if self._disk is not None:
-            stored, ref = Stored(store.number), SafeRef[Any](self.actor_ref)
-            self._disk.write(store.change, lambda: ref.tell(stored))
+            stored = Stored(store.number)
+            self._disk.write(store.change, lambda: self._to_self.tell(stored))
 
     def report(self) -> dict[str, Any]:
         """View, log and commit."""

@@ -106,8 +106,10 @@ class Replica:
                 if self.leadership:
                     self.leadership.other_cluster_at = at
                 return []
+            case say.DropIdentity() if self.history.topics:
+                return [Announce(say.IdentityKept())]
             case say.DropIdentity():
-                return [Announce(say.IdentityKept())] if self.history.topics else self._drop_identity()
+                return [*self._freeze(), Announce(say.IdentityDropped())]
             case LinkUp() | LinkDown():
                 return self._link_changed(event)
             case _:
@@ -282,9 +284,6 @@ class Replica:
         effects = self._freeze() if self.promise.promised > before else []
         state = self.promise.state(self.history.log.digest())
         return [*effects, Announce(say.CandidateHeard(exchange.epoch)), Send(candidate, state)]
-
-    def _drop_identity(self) -> list[Effect]:
-        return [*self._freeze(), Announce(say.IdentityDropped())]
 
     def _freeze(self) -> list[Effect]:
         """Nothing is appended or acknowledged until an installed leader of the promised epoch speaks."""
