@@ -121,3 +121,17 @@ def wait_until(condition: Callable[[], object], deadline_s: float = 15.0) -> Non
 def dead(cluster: LocalCluster) -> list[str]:
     """Names of the nodes whose files are there without their lock."""
     return [node.name for node, alive in known_nodes(cluster.cluster, cluster.home) if not alive]
+
+
+def process_state(pid: int) -> str:
+    """R, S, D, T, ... as in proc(5)."""
+    return _state_in(Path(f"/proc/{pid}"))
+
+
+def all_threads_sleep(pid: int) -> bool:
+    """Does no thread of this process have anything to do? What its sockets hold it has read then."""
+    return all(_state_in(thread) == "S" for thread in Path(f"/proc/{pid}/task").iterdir())
+
+
+def _state_in(folder: Path) -> str:
+    return (folder / "stat").read_text().rpartition(") ")[2][0]

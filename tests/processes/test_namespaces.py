@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes.local_cluster import ROOT, wait_until
+from tests.processes.local_cluster import ROOT, process_state, wait_until
 from tests.processes.machines import NODES, SPACES, Machines, why_not
 
 REASON = why_not()
@@ -114,11 +114,6 @@ def test_a_node_is_paused_and_goes_on(trio: Machines) -> None:
         trio.fault("resume", "n1")
     wait_until(lambda: process_state(trio.pid("n1")) in "RS")
     trio.wait_for_members(*NODES)
-
-
-def process_state(pid: int) -> str:
-    """R, S, D, T, ... as in proc(5)."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
 
 
 def test_what_is_lost_on_the_way_is_repaired(trio: Machines) -> None:
