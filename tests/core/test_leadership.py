@@ -41,7 +41,9 @@ class Leads:
         self.now = 10.0
 
     def proposes(self, one: Batch, topic_id: int = 1, request: int = 1) -> list[Effect]:
-        return self.core.propose(Propose(request, topic_id, 0, one, header_of(one.body), self.now))
+        effects = self.core.propose(Propose(request, topic_id, 0, one, header_of(one.body), self.now))
+        self.core.committed(self.now)  # as at the end of a turn
+        return effects
 
     def decides(self, decision: TopicDecision, request: int = 1) -> list[Effect]:
         return self.core.decide(ProposeDecision(request, decision, self.now))
@@ -232,7 +234,7 @@ def test_a_repeated_committed_batch_does_not_look_like_a_stuck_commit(a: Leads) 
 def test_who_waits_since_an_earlier_view_hears_too(a: Leads) -> None:
     a.proposes(batch(), request=4)
     later = Leadership(view(2, A, B, C), A, a.history, a.waiting, Limits(1 << 30, 2.5, 1.0, lambda: 1), 0)
-    later.beat((A, B, C), 0, 20.0)
+    later.committed(20.0)
     assert len(announced(later.beat((A, B, C), 0, 21.1), Rejected)) == 1
 
 
@@ -246,6 +248,16 @@ def test_with_all_a_member_whose_ack_does_not_move_for_the_slow_time_stalls(a: L
     a.core.acked(C, ReplicateAck(epoch(1), 2, a.history.log.chain, 1 << 20, True), a.now)
     assert announced(a.beats(0.9), MemberStalled) == []
     assert announced(a.beats(0.2), MemberStalled) == [MemberStalled(B)]
+
+
+def test_a_member_that_does_not_acknowledge_the_base_stalls_though_no_producer_waits(a: Leads) -> None:
+    a.proposes(batch())
+    a.waiting.take_above(0)
+    later = Leadership(view(2, A, B, C, base=2), A, a.history, a.waiting, Limits(1 << 30, 2.5, 1.0, lambda: 1), 0)
+    later.begin((A, C))
+    later.committed(20.0)
+    assert announced(later.beat((A, B, C), 0, 20.9), MemberStalled) == []
+    assert announced(later.beat((A, B, C), 0, 21.1), MemberStalled) == [MemberStalled(B)]
 
 
 def test_where_nothing_waits_nobody_stalls(a: Leads) -> None:

@@ -169,8 +169,6 @@ class Leadership:
         return []
 
     def _wait(self, gseq: int, request: int, offset: int, at: float) -> None:
-        if self._moved_at is None and gseq > self._committed:
-            self._moved_at = at
         self._waiting.add(Waiter(gseq, request, offset, at))
 
     def _refusal(self, at: float, size: int) -> str | None:
@@ -235,8 +233,9 @@ class Leadership:
         """How far the view has committed; never below an earlier answer."""
         commit = self.tally.committed()
         if commit > self._committed:
-            self._committed = commit
-            self._moved_at = at if commit < self._history.end else None
+            self._committed, self._moved_at = commit, None
+        if self._moved_at is None and self._committed < self._history.end:
+            self._moved_at = at
         return self._committed
 
     def missing(self, nack: Nack, member: Member, commit: int) -> list[Effect]:
@@ -283,8 +282,6 @@ class Leadership:
     def _late(self, at: float) -> list[Effect]:
         """Where commit has not moved for the slow time, say to those who wait what it waits for."""
         oldest, slow_s = self._waiting.oldest, self._limits.slow_s
-        if oldest is not None and self._moved_at is None:  # it waits since an earlier view
-            self._moved_at = at
         if oldest is None or self._moved_at is None or at - self._moved_at < slow_s:
             return []
         missing = self.tally.missing(oldest.gseq)
