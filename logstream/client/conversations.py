@@ -128,14 +128,20 @@ class Conversations:
         return sorted(seen.topics, key=lambda topic: topic.name)
 
     def describe(self, name: str) -> Conversation[TopicMetadata]:
-        """One topic with its partitions."""
-        seen = yield from self.metadata((name,))
-        for topic in seen.topics:
-            if topic.name == name:
-                if topic.error is not ErrorCode.NONE:
-                    raise error_for(topic.error, topic.text or _sentence(topic.error, name))
+        """One topic with its partitions, where they start and where they end."""
+        deadline, reason = time.monotonic() + self._timeout_s, ""
+        while time.monotonic() < deadline:
+            seen = yield from self.metadata((name,))
+            topic = next((one for one in seen.topics if one.name == name), None)
+            if topic is None:
+                raise UnknownTopic(_sentence(ErrorCode.UNKNOWN_TOPIC, name))
+            if topic.error not in (ErrorCode.NONE, ErrorCode.RETRY):
+                raise error_for(topic.error, topic.text or _sentence(topic.error, name))
+            if topic.error is ErrorCode.NONE and len(topic.ends) == len(topic.partitions) > 0:
                 return topic
-        raise UnknownTopic(_sentence(ErrorCode.UNKNOWN_TOPIC, name))
+            reason = topic.text or f"the leader does not know yet where topic {name} ends"
+            yield Rest(AGAIN_S)
+        raise self._too_late(reason)
 
     # --- the cluster ---
 

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from logstream import Admin, InvalidRequest, NoClusterFound, RequestTimedOut, TopicExists, UnknownTopic
 from logstream.protocol.errors import ErrorCode
-from logstream.protocol.messages import AdminResponse, ChangeLeader, CreateTopic, StatusRequest, TopicResponse
+from logstream.protocol.messages import (
+    AdminResponse,
+    ChangeLeader,
+    CreateTopic,
+    Metadata,
+    MetadataResponse,
+    StatusRequest,
+    TopicMetadata,
+    TopicResponse,
+)
 from tests.client.fake_broker import FakeBrokers
 
 
@@ -29,6 +40,24 @@ def test_a_topic_that_is_there_already_and_one_that_is_not_are_errors(brokers: F
             admin.describe("nowhere")
         with pytest.raises(UnknownTopic, match="nowhere"):
             admin.delete_topic("nowhere")
+
+
+def test_a_leader_that_does_not_know_yet_where_a_topic_ends_is_asked_again(brokers: FakeBrokers) -> None:
+    undecided = [
+        TopicMetadata("a", 0, ErrorCode.RETRY, (), text="the new leader does not know all topics yet"),
+        TopicMetadata("a", 1, ErrorCode.NONE, (brokers.model.leader,)),
+    ]
+
+    def know_nothing_at_first(request: object) -> MetadataResponse | None:
+        answer = brokers.model.answer(brokers.addresses[0], request) if isinstance(request, Metadata) else None
+        if isinstance(answer, MetadataResponse) and undecided:
+            return replace(answer, topics=(undecided.pop(0),))
+        return None
+
+    brokers.model.make("a", 1)
+    brokers.spoil = know_nothing_at_first
+    assert Admin(brokers.addresses).describe("a").ends == (0,)
+    assert undecided == []
 
 
 def test_a_creation_whose_answer_was_lost_is_not_called_an_error(brokers: FakeBrokers) -> None:

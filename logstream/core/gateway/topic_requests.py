@@ -1,7 +1,8 @@
 """METADATA, CREATE_TOPIC, ALTER_TOPIC, DELETE_TOPIC: who is there, which topics, and decisions about one.
 
 The leader answers; others forward to it. METADATA may create what is missing: that is proposed once for all
-who ask, they are held until the topic is there, and hear the reason if it cannot be made just now.
+who ask, they are held until the topic is there, and hear the reason if it cannot be made just now. A leader
+whose logs do not hold all of its view's base yet does not say where they end: who needs that asks again.
 
 Elsewhere: the topics themselves and their offsets (catalog), the registry that the log's decisions make (core.topics).
 """
@@ -60,12 +61,19 @@ class TopicRequests:
             return self._requests.hold(asker, metadata, since, IN_DOUBT)
         if missing and metadata.create and self._on_first_use is not None:
             return self._create_missing(asker, metadata, since, missing, self._on_first_use)
+        if not self._standing.knows_all:
+            return self._answer_undecided(asker, metadata, IN_DOUBT)
         return self._measure(asker, metadata)
 
     def _answer_now(
         self, asker: Asker, metadata: wire.Metadata, topics: tuple[wire.TopicMetadata, ...] = ()
     ) -> list[Effect]:
         return self._requests.answer(asker, self._answers.metadata(metadata, topics))
+
+    def _answer_undecided(self, asker: Asker, metadata: wire.Metadata, reason: str) -> list[Effect]:
+        """Say what is there, without offsets; of what is missing, why it may be there all the same or soon."""
+        topics = tuple(self._catalog.describe(name, None, reason) for name in metadata.topics)
+        return self._answer_now(asker, metadata, topics)
 
     def _measure(self, asker: Asker, metadata: wire.Metadata) -> list[Effect]:
         effects, request = self._catalog.measure(self._requests.ask(asker, metadata), metadata.topics)
@@ -95,8 +103,7 @@ class TopicRequests:
         """Create what is missing, and answer once it is there, or with the reason why it cannot be."""
         reason, said_at = self._uncreated
         if reason and self._requests.now - said_at < LOOK_S:
-            topics = tuple(self._catalog.describe(name, None, reason) for name in metadata.topics)
-            return self._answer_now(asker, metadata, topics)
+            return self._answer_undecided(asker, metadata, reason)
         effects: list[Effect] = []
         for name in missing:
             if name not in self._creating:
