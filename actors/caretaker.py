@@ -1,4 +1,4 @@
-"""Caretaker: what Node does while the mesh runs: starts and stops topic logs, gathers reports, says when it ends.
+"""Caretaker: what Node does while the mesh runs: starts topic logs, gathers reports, says when the node ends.
 hears TopicOpened, TopicRevised, TopicClosed, StatusAsked, Reported, ViewsKnown, ViewInstalled, LearnFrom, Left
 hears IdentityDropped
 announces StatusReady, LeaveCluster; tells Replica and ClientGateway TopicWired, the transports IdentityChanged"""
@@ -146,10 +146,9 @@ class Caretaker(NodeActor):
             self._mesh.refs[seat].tell(TopicWired(topic, logs))
 
     def _close(self, topic: Topic) -> None:
+        logs = self._logs.pop(topic.topic_id, ())
         for seat in (Seat.REPLICA, Seat.CLIENT_GATEWAY):
-            self._mesh.refs[seat].tell(TopicUnwired(topic))
-        for log in self._logs.pop(topic.topic_id, ()):
-            log.stop()
+            self._mesh.refs[seat].tell(TopicUnwired(topic, logs))
 
     # --- reports ---
 

@@ -31,8 +31,10 @@ class ClientGateway(CoreActor):
             case TopicWired(topic=topic):
                 self._logs.wired(message)
                 super().on_receive(TopicOpened(topic))
-            case TopicUnwired(topic=topic):
+            case TopicUnwired(topic=topic, logs=logs):
                 self._logs.unwired(message)
+                for log in logs:
+                    log.stop()  # behind the questions that it was told before
                 super().on_receive(TopicClosed(topic))
             case _:
                 super().on_receive(message)

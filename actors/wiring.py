@@ -13,7 +13,7 @@ from typing import Any
 from logstream.core.replica.vocabulary import Committed, PartitionTrimmed
 from logstream.core.topic_log import CancelRead, Locate, Read
 from logstream.core.topics import Topic
-from logstream.runtime import To
+from logstream.runtime import SafeRef, To
 
 ForTopicLog = Committed | PartitionTrimmed | Read | CancelRead | Locate
 
@@ -28,9 +28,10 @@ class TopicWired:
 
 @dataclass(frozen=True, slots=True)
 class TopicUnwired:
-    """The topic is gone, its logs have been stopped."""
+    """The topic is gone; ClientGateway, the last one to ask its logs anything, stops them."""
 
     topic: Topic
+    logs: tuple[SafeRef[Any], ...]
 
 
 class TopicRefs:

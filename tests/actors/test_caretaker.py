@@ -81,15 +81,15 @@ def test_a_topic_gets_one_log_for_each_partition_and_both_users_hear_of_them(
     assert (wired.topic, len(wired.logs)) == (topic, 3)
 
 
-def test_the_logs_of_a_deleted_topic_stop_after_their_users_have_let_go(
+def test_both_users_of_a_deleted_topics_logs_hear_that_it_is_gone(
     world: World, node: PretendMesh, caretaker: Any
 ) -> None:
-    caretaker.tell(TopicOpened(kept := Topic(7, "kept", 1)))
     caretaker.tell(TopicOpened(topic := Topic(9, "deleted", 2)))
     caretaker.tell(TopicClosed(topic))
     world.settle()
-    assert topic_logs(world) == [f"topic_log/{kept.topic_id}/0"]
-    assert node.book[-2:] == [(Seat.REPLICA, TopicUnwired(topic)), (Seat.CLIENT_GATEWAY, TopicUnwired(topic))]
+    (_, wired), *_ = node.book
+    gone = TopicUnwired(topic, wired.logs)
+    assert node.book[-2:] == [(Seat.REPLICA, gone), (Seat.CLIENT_GATEWAY, gone)]
 
 
 def test_who_answers_clients_hears_that_a_topic_was_altered_after_it_has_heard_of_the_topic(

@@ -11,6 +11,7 @@ from actors.client_gateway import ClientGateway
 from actors.host import CoreActor
 from actors.mesh import LOCAL, Seat
 from actors.replica import Replica
+from actors.topic_log import TopicLog
 from actors.wiring import ForTopicLog, TopicRefs, TopicUnwired, TopicWired
 from logstream.core import effects as do
 from logstream.core.events import Due, LinkDown, Received, Session
@@ -25,6 +26,7 @@ from logstream.core.topics import Topic, TopicOpened
 from logstream.protocol.errors import LocalProtocolError, RemoteProtocolError
 from logstream.protocol.identity import Epoch
 from logstream.protocol.messages import Leave, Metadata, StateExchange, StatusResponse
+from logstream.runtime import SafeRef
 from tests.actors.conftest import World
 from tests.actors.pretend_mesh import ME, N2, PretendMesh
 
@@ -211,7 +213,7 @@ def test_what_comes_before_the_wiring_waits_and_keeps_its_order() -> None:
 def test_what_is_meant_for_a_topic_that_is_gone_is_dropped() -> None:
     refs, log = TopicRefs(), Log()
     refs.wired(TopicWired(TOPIC, (log, log)))
-    refs.unwired(TopicUnwired(TOPIC))
+    refs.unwired(TopicUnwired(TOPIC, ()))
     refs.tell(committed())
     assert log.told == [] and not refs.knows(7, 0)
     assert refs._early == {}
@@ -220,7 +222,7 @@ def test_what_is_meant_for_a_topic_that_is_gone_is_dropped() -> None:
 def test_a_topic_made_again_under_its_name_is_another_topic() -> None:
     refs, old, new = TopicRefs(), Log(), Log()
     refs.wired(TopicWired(TOPIC, (old, old)))
-    refs.unwired(TopicUnwired(TOPIC))
+    refs.unwired(TopicUnwired(TOPIC, ()))
     refs.wired(TopicWired(Topic(9, "logs", 1), (new,)))
     refs.tell(committed(topic_id=9))
     assert (old.told, new.told) == ([], [committed(topic_id=9)])
@@ -231,7 +233,7 @@ def test_the_replica_tells_committed_batches_to_their_partitions_log_alone(
 ) -> None:
     logs = (Log(), Log())
     ref = Replica.start(world.scheduler, node.mesh, core)
-    for message in (TopicWired(TOPIC, logs), [do.Announce(committed(partition=1))], TopicUnwired(TOPIC)):
+    for message in (TopicWired(TOPIC, logs), [do.Announce(committed(partition=1))], TopicUnwired(TOPIC, ())):
         ref.tell(message)
     world.settle()
     assert (logs[0].told, logs[1].told) == ([], [committed(partition=1)])
@@ -289,7 +291,7 @@ def test_a_topic_that_comes_and_goes_in_one_turn_is_gone_for_clients(world: Worl
     (host,) = world.scheduler.actors
     assert isinstance(host, ClientGateway)
     gateway.tell(TopicWired(TOPIC, (Log(), Log())))
-    gateway.tell(TopicUnwired(TOPIC))
+    gateway.tell(TopicUnwired(TOPIC, ()))
     world.settle()
     assert host.core.catalog.by_name == {}
 
@@ -301,6 +303,19 @@ def test_a_read_of_a_topic_that_has_just_gone_finds_nothing(
     ref.tell([do.Announce(Read((1, 0), 7, 0, 0, 100, wait=True)), do.Announce(CancelRead((1, 0), 7, 0))])
     world.settle()
     assert core.heard == [ReadDone((1, 0), 0, 0, ())]
+
+
+def test_what_the_log_of_a_deleted_topic_was_asked_before_it_answers_before_it_stops(
+    world: World, node: PretendMesh, core: ScriptedCore
+) -> None:
+    ref = ClientGateway.start(world.scheduler, node.mesh, core)
+    log = SafeRef[Any](TopicLog.start(world.scheduler, node.mesh, 7, 0))
+    ref.tell(TopicWired(topic := Topic(7, "logs", 1), (log,)))
+    ref.tell([do.Announce(Read((1, 0), 7, 0, 0, 100, wait=False))])
+    ref.tell(TopicUnwired(topic, (log,)))
+    world.settle()
+    assert node.told(Seat.CLIENT_GATEWAY) == [ReadDone((1, 0), 0, 0, ())]
+    assert [actor.name for actor in world.scheduler.actors] == [Seat.CLIENT_GATEWAY]
 
 
 def test_reads_go_to_their_partitions_log_and_other_events_to_the_mesh(
