@@ -230,6 +230,9 @@ class ConsumerCore:
                 self._break(error_for(found.error, found.text))
 
     def _deliver(self, reading: Reading, found: Fetched) -> None:
+        if found.batches:  # it is asked for last from now on: an answer has room for the first of many
+            key = reading.topic, reading.partition
+            self._readings[key] = self._readings.pop(key)
         for batch in found.batches:
             since_ms = reading.since_ms
             try:

@@ -177,6 +177,15 @@ def test_all_partitions_of_a_broker_are_in_one_fetch() -> None:
     assert talk.fetches == [("a:1", [(0, 0), (2, 0)]), ("b:1", [(1, 0)])]
 
 
+def test_a_partition_that_had_records_is_asked_for_behind_those_that_had_none() -> None:
+    """An answer may have room for the first of them only."""
+    talk = Talk()
+    talk.answer(metadata(A, A, A))
+    talk.answer(fetched(batch(0, b"x")))
+    talk.answer(fetched(batch(0, b"y"), partition=1))
+    assert talk.fetches[1:] == [("a:1", [(1, 0), (2, 0), (0, 1)]), ("a:1", [(2, 0), (0, 1), (1, 1)])]
+
+
 def test_records_below_the_position_are_cut_from_the_first_batch() -> None:
     talk = Talk(start=1)
     talk.answer(metadata(A, ends=(3,)))

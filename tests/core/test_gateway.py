@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -305,13 +306,16 @@ def test_no_client_can_set_a_timer_that_cannot_be_set(leader: Broker, wanted_s: 
     assert SetTimer(PollTimedOut(1), timer_s) in leader.asked(fetch(max_wait_s=wanted_s))
 
 
-def test_several_partitions_share_the_credit_of_one_answer(leader: Broker) -> None:
-    large = batch(payload=bytes(700_000))
-    leader.asked(fetch(partitions=3, min_bytes=1))
+@pytest.mark.parametrize(("size", "wanted", "served"), [(700_000, 1 << 20, [1, 0, 0]), (300_000, 700_000, [1, 1, 0])])
+def test_several_partitions_share_the_credit_of_one_answer(
+    leader: Broker, size: int, wanted: int, served: list[int]
+) -> None:
+    large = batch(payload=bytes(size))
+    leader.asked(replace(fetch(partitions=3), max_bytes=wanted))
     for place in range(3):
         effects = leader.told(ReadDone((1, place), 0, 1, (large,)))
     [reply] = replies(effects)
-    assert [len(one.batches) for one in reply.message.partitions] == [1, 0, 0]  # type: ignore[union-attr]
+    assert [len(one.batches) for one in reply.message.partitions] == served  # type: ignore[union-attr]
 
 
 def test_a_position_below_the_log_start_is_an_explicit_error_with_the_number(leader: Broker) -> None:

@@ -75,8 +75,12 @@ class Polls:
         return [*effects, SetTimer(PollTimedOut(poll.number), _wait_s(fetch))], None
 
     def _read(self, poll: Poll, place: int, wanted: FetchFrom) -> Read:
-        bytes_max = min(poll.fetch.max_bytes, self._credit)
-        return Read((poll.number, place), wanted.topic_id, wanted.partition, wanted.offset, bytes_max, wait=True)
+        most = self._most(poll.fetch)
+        return Read((poll.number, place), wanted.topic_id, wanted.partition, wanted.offset, most, wait=True)
+
+    def _most(self, fetch: Fetch) -> int:
+        """Bytes that an answer may carry."""
+        return min(fetch.max_bytes, self._credit)
 
     def done(self, read: ReadDone) -> tuple[list[Effect], Poll | None]:
         """A partition says what it has; the poll is returned when that ends it."""
@@ -97,20 +101,8 @@ class Polls:
             return Fetched(
                 wanted.topic, wanted.partition, ErrorCode.OFFSET_OUT_OF_RANGE, text, read.start, read.end, ()
             )
-        batches = self._within(read.batches, poll.bytes)
+        batches = _within(read.batches, poll.bytes, self._most(poll.fetch))
         return Fetched(wanted.topic, wanted.partition, ErrorCode.NONE, "", read.start, read.end, batches)
-
-    def _within(self, batches: tuple[Batch, ...], gathered: int) -> tuple[Batch, ...]:
-        """What still fits into one answer; the first batch of an answer always does."""
-        if not gathered:
-            return batches
-        kept = []
-        for batch in batches:
-            gathered += batch.size
-            if gathered > self._credit:
-                break
-            kept.append(batch)
-        return tuple(kept)
 
     def timed_out(self, number: int) -> tuple[list[Effect], Poll | None]:
         """The client has waited for long enough."""
@@ -156,6 +148,19 @@ class Polls:
             read: ReadId = (poll.number, place)
             effects.append(Announce(CancelRead(read, wanted.topic_id, wanted.partition)))
         return effects
+
+
+def _within(batches: tuple[Batch, ...], gathered: int, most: int) -> tuple[Batch, ...]:
+    """What still fits into one answer; the first batch of an answer always does."""
+    if not gathered:
+        return batches
+    kept = []
+    for batch in batches:
+        gathered += batch.size
+        if gathered > most:
+            break
+        kept.append(batch)
+    return tuple(kept)
 
 
 def _wait_s(fetch: Fetch) -> float:
