@@ -368,6 +368,8 @@ class ProducerCore:
                 self._delivery.give_up(window, window.unanswered(), error)
                 window.renew(self._producer_id)
                 window.address = ""
+                if window.idle:
+                    topic.active.pop(window, None)
         if not any(isinstance(effect, Failed) for effect in self._effects[told:]):
             self._effects.append(Failed((), error, 0))  # of what was acknowledged before: somebody must hear of it
         self._ask()

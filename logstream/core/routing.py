@@ -19,6 +19,7 @@ from logstream.core.window import Builder, OpenBatch, Window
 from logstream.protocol.errors import InvalidRequest, LogStreamError, RecordTooLarge
 
 BuilderFactory = Callable[[int], Builder]  # given the largest size of a batch in bytes
+COMPANY = 0.1  # of the deadline: no later record joins a batch, whose first one's deadline holds for all
 
 
 class Topic:
@@ -49,7 +50,7 @@ class Topic:
         size = (len(value) if value else 0) + (len(key) if key else 0)
         if size > self.record_max:
             return self._too_large(size)
-        batch = window.open or self._open(window, at)
+        batch = self._open_batch(window, at)
         try:
             fits = batch.builder.append(key, value, headers, timestamp_ms)
         except (TypeError, ValueError) as error:
@@ -84,7 +85,7 @@ class Topic:
 
     def _fill(self, window: Window, bulk: Bulk, start: int, room: int, at: float) -> int | LogStreamError:
         """Append values from `start` on until the batch is full or a value is too large; returns the next index."""
-        batch = window.open or self._open(window, at)
+        batch = self._open_batch(window, at)
         append, key, headers, timestamp_ms = batch.builder.append, bulk.key, bulk.headers, bulk.timestamp_ms
         index, size, full = start, 0, False
         for value in bulk.values[start:] if start else bulk.values:
@@ -125,7 +126,11 @@ class Topic:
             return self.windows[partition]
         return InvalidRequest(f"topic {self.name} has {len(self.windows)} partitions, there is no number {partition}")
 
-    def _open(self, window: Window, at: float) -> OpenBatch:
+    def _open_batch(self, window: Window, at: float) -> OpenBatch:
+        """The batch that takes the next record. All its records are given up when its first one's time is over."""
+        if window.open is not None and at - window.open.since <= self._deadline_s * COMPANY:
+            return window.open
+        window.seal()
         window.open = OpenBatch(self._build(min(self._batch_max, self.record_max)), at, at + self._deadline_s)
         self.active[window] = None
         return window.open

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -359,6 +360,13 @@ def test_another_cluster_or_past_fails_what_is_unanswered_and_takes_a_new_produc
 def test_another_past_is_told_even_where_nothing_is_unanswered(talk: Talk) -> None:
     effects = talk.answer(talk.produces[0], ok(0, lineage=Epoch(1001, "a", "s")))
     assert failures(effects) == [([], DataLost)]
+
+
+def test_after_another_past_nothing_is_waited_for_in_topics_that_had_sent_all_they_had(talk: Talk) -> None:
+    talk.submit(record(b"1", topic="u"))
+    talk.answer(talk.asked[-1], replace(metadata(B), topics=(TopicMetadata("u", 8, ErrorCode.NONE, (B,)),)))
+    talk.answer(talk.produces[0], ok(0, lineage=Epoch(1001, "a", "s")))
+    assert not talk.core.is_waiting
 
 
 def test_a_newcomer_of_another_cluster_without_the_topic_is_passed_over(talk: Talk) -> None:
