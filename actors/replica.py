@@ -90,7 +90,7 @@ class Replica(CoreActor):
             "first": core.history.log.start,
             "bytes": core.history.log.bytes,
             "producers": len(core.history.dedup),
-            "quarantined": core.quarantined,
+            "quarantined": core.gatherer.quarantined,
             "waiting": core.leadership.held_up(self.mesh.now()) if core.leadership else None,
             "learners": [learner.node_id for learner in learners],
             "by_tcp": core.leadership.outflow.by_tcp() if core.leadership else [],

@@ -104,7 +104,7 @@ def _count(scenario: Scenario, names: list[str]) -> list[str]:
 
 
 def _quarantined(scenario: Scenario, names: list[str]) -> list[str]:
-    return [f"{name}: {scenario.cluster.replica(name).quarantined}" for name in _running(scenario, names)]
+    return [f"{name}: {scenario.cluster.replica(name).gatherer.quarantined}" for name in _running(scenario, names)]
 
 
 COMMANDS: dict[str, Command] = {

@@ -164,6 +164,15 @@ def test_a_decision_is_quarantined_and_so_is_what_needs_it(base: History) -> Non
     assert (united.end, united.topics, gathering.quarantined) == (3, {"t": 1}, 2)
 
 
+def test_a_batch_of_another_topic_that_was_created_at_the_same_place_is_quarantined(base: History) -> None:
+    """Two pasts may give one id to two topics: what an operator forced, and what it cut off."""
+    ours, theirs = following(base), following(base)
+    ours.sequence_decision(epoch(1), TopicCreated("ours", 1))
+    theirs.sequence_decision(OLD, TopicCreated("theirs", 1))
+    united, gathering = gathered(ours, going_on(theirs, batch(producer=8), slot=(4, 0)))
+    assert (united.end, gathering.quarantined) == (4, 2)
+
+
 def test_with_a_full_table_an_unknown_producer_is_quarantined_and_a_known_one_is_not(
     base: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -352,7 +361,7 @@ def test_what_was_quarantined_is_counted_and_said() -> None:
     tail = going_on(base, batch(), batch())
     node = CandidateNode(base, {C: tail})
     node.gathers(Gather(ATTEMPT, A, base.log.digest(), ((C, tail.log.digest()),)))
-    assert node.core.quarantined == 2
+    assert node.core.gatherer.quarantined == 2
 
 
 # --- the union as a whole ---

@@ -120,6 +120,20 @@ def test_a_commit_of_another_leader_does_not_seal_what_was_staged_from_an_older_
     assert [one.message.digest for one in sent(effects, Learn)] == [other.log.digest()]  # type: ignore[union-attr]
 
 
+def test_what_a_candidate_reads_is_not_committed_at_the_word_of_another_leader(source: list[Entry]) -> None:
+    """The old leader's tail, say; it would be kept when the view of the other one is accepted."""
+    node, base = ReplicaNode(B), history_of(20).log.digest()
+    node.follows(view(1, A, B, C))
+    node.hears(B, StateExchange(epoch(2, B), None))
+    node.told(Gather(epoch(2, B), A, base, ()))
+    node.hears(C, Heartbeat(epoch(3, C), 12, 12, (A, C)))
+    node.hears(A, CatchUp(epoch(2, B), 0, tuple(source), base))
+    node.now += 1.0
+    node.hears(C, Heartbeat(epoch(3, C), 12, 12, (A, C)))
+    staged = node.core.learning.stage.history
+    assert staged is not None and (staged.end, staged.commit) == (10, 0)
+
+
 @pytest.mark.parametrize(("members", "asks_as_learner"), [((A, C), True), ((A, B, C), False)])
 def test_who_is_left_out_of_a_view_that_is_installed_waits_for_its_base_no_longer(
     members: tuple[Member, ...], asks_as_learner: bool

@@ -17,7 +17,7 @@ from logstream.core.replica.dedup import KEYS_MAX, Verdict
 from logstream.core.replica.history import History
 from logstream.core.replica.learning import Learning
 from logstream.core.replica.log import common_prefix
-from logstream.core.replica.vocabulary import Gathered
+from logstream.core.replica.vocabulary import Gather, Gathered, RangeMoved
 from logstream.protocol.batches import NO_PRODUCER, Batch, crc_in, crc_of, header_of, is_trimmed
 from logstream.protocol.errors import RemoteProtocolError
 from logstream.protocol.identity import Digest, Epoch, Member, Run
@@ -71,7 +71,7 @@ class Gathering:
         """
         if learning.stage.holder_of(self.base, own) is not None:
             return isinstance(slice_, CatchUp) and self.add(slice_, sender)
-        return sender == self.source and learning.stage.take(own, slice_)
+        return sender == self.source and learning.take(slice_, own)
 
     def _common(self, digest: Digest) -> int:
         """Below the start of either log everything is trimmed, and was committed."""
@@ -101,13 +101,15 @@ class Gathering:
         if not self._holders:
             return history
         united = history.fork(self.base.end)
-        for tail in self._tails.values():
+        for member, tail in self._tails.items():
+            common = self._common(self._holders[member])
             for entry in tail:
-                self._append(united, entry)
+                self._append(united, entry, common)
         return united
 
-    def _append(self, united: History, entry: Entry) -> None:
-        if not _is_batch(entry) or entry.topic_id not in united.topic_ids:
+    def _append(self, united: History, entry: Entry, common: int) -> None:
+        """An id above the common prefix may be that of another topic in the base: it is where it was created."""
+        if not _is_batch(entry) or entry.topic_id not in united.topic_ids or entry.topic_id > common:
             self.quarantined += 1
             return
         header, slot = header_of(entry.body), (entry.topic_id, entry.partition)
@@ -118,6 +120,44 @@ class Gathering:
             united.sequence_batch(self.epoch, slot, Batch(entry.front, entry.body), header)
         elif header.producer_id == NO_PRODUCER or not united.dedup.has_passed(key, header):
             self.quarantined += 1
+
+
+class Gatherer:
+    """The gathering under way on one member, if it is a candidate; somebody else may be promised more meanwhile."""
+
+    def __init__(self) -> None:
+        self.quarantined = 0  # entries that no union could append
+        self._gathering: Gathering | None = None
+
+    def begin(self, gather: Gather, learning: Learning, own: History, promised: Epoch) -> list[Effect]:
+        """The answers are enough: put this base together."""
+        self._gathering = Gathering(gather.epoch, gather.source, gather.base, gather.orphans)
+        return self._go_on(learning, own, promised)
+
+    def awaits(self, slice_: CatchUp | Snapshot) -> bool:
+        """Is this slice for the base that is being put together?"""
+        return self._gathering is not None and slice_.epoch == self._gathering.epoch
+
+    def hear(
+        self, slice_: CatchUp | Snapshot, sender: Member, learning: Learning, own: History, promised: Epoch
+    ) -> list[Effect]:
+        """One that it awaits. Raises RemoteProtocolError as Gathering.hear does."""
+        gathering = self._gathering
+        if gathering is None or gathering.epoch < promised or not gathering.hear(slice_, sender, learning, own):
+            return []
+        return [Announce(RangeMoved(gathering.epoch)), *self._go_on(learning, own, promised)]
+
+    def _go_on(self, learning: Learning, own: History, promised: Epoch) -> list[Effect]:
+        """Hold the base, read the tails, unite (R5)."""
+        gathering = self._gathering
+        if gathering is None or gathering.epoch < promised:
+            self._gathering = None
+            return []
+        effects = gathering.advance(learning, own)
+        if gathering.over:
+            self._gathering = None
+            self.quarantined += gathering.quarantined
+        return effects
 
 
 def _is_batch(entry: Entry) -> bool:

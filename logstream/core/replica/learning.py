@@ -112,6 +112,17 @@ class Learning:
             return None
         return staged if self.stage.certain >= staged.log.start - 1 else None
 
+    def take(self, slice_: wire.CatchUp | wire.Snapshot, own: History) -> bool:
+        """Stage a slice; False if it brings nothing new. Raises RemoteProtocolError if it is not what it says.
+
+        Only what came in the name of the leader that is heard now is certain: a candidate's base, or the log that it
+        reads, may hold entries that are never committed.
+        """
+        news = self.stage.take(own, slice_)
+        if slice_.epoch != self.led:
+            self.stage.certain = 0
+        return news
+
     def learn(self, slice_: wire.CatchUp | wire.Snapshot, sender: Member, own: History) -> list[Effect]:
         """Stage a slice from this learner's teacher, and ask for the next. Anybody else's is late.
 
@@ -120,7 +131,7 @@ class Learning:
         if self.fetch is not None or sender != self.teacher or slice_.epoch < self.led:
             return []
         self.heard(slice_.epoch)
-        return [self.ask(NO_EPOCH, sender, own)] if self.stage.take(own, slice_) else []
+        return [self.ask(NO_EPOCH, sender, own)] if self.take(slice_, own) else []
 
     def lag(self, snapshot: wire.Snapshot, leader: Member, own: History) -> tuple[list[Effect], History | None]:
         """A follower that lags behind the head of its leader's log learns the checkpoint, and then goes on from it.

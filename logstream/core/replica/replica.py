@@ -23,7 +23,7 @@ from logstream.core.events import Due, LinkDown, LinkUp, Received, Via
 from logstream.core.replica import vocabulary as say
 from logstream.core.replica.applying import ApplyDue, Applying
 from logstream.core.replica.followership import Followership, NackDue
-from logstream.core.replica.gathering import Gathering
+from logstream.core.replica.gathering import Gatherer
 from logstream.core.replica.history import History
 from logstream.core.replica.introduction import Hellos, cluster_state, introduction
 from logstream.core.replica.leadership import Leadership, Learner, ReplicaSettings, retry, still_heard
@@ -62,8 +62,7 @@ class Replica:
         self._hellos = Hellos(settings.heartbeat_s)
         self._learners: dict[Member, Learner] = {}  # while nobody leads here
         self._beats_above_floor = 0
-        self._gathering: Gathering | None = None  # while this member is a candidate
-        self.quarantined = 0  # entries that no union could append
+        self.gatherer = Gatherer()
 
     @property
     def commit(self) -> int:
@@ -93,7 +92,7 @@ class Replica:
     def _obey(self, event: object) -> list[Effect]:
         match event:
             case say.Gather():
-                return self._gather(event)
+                return self.gatherer.begin(event, self.learning, self.history, self.promise.promised)
             case say.Resume():
                 return self._lead(event)
             case say.StepAside():
@@ -294,22 +293,6 @@ class Replica:
         self.leadership = self.followership = None
         return [*effects, Announce(say.Promised(self.promise.promised))]
 
-    def _gather(self, gather: say.Gather) -> list[Effect]:
-        self._gathering = Gathering(gather.epoch, gather.source, gather.base, gather.orphans)
-        return self._continue_gathering()
-
-    def _continue_gathering(self) -> list[Effect]:
-        """Hold the base, read the tails, unite (R5); the attempt may be overtaken meanwhile."""
-        gathering = self._gathering
-        if gathering is None or gathering.epoch < self.promise.promised:
-            self._gathering = None
-            return []
-        effects = gathering.advance(self.learning, self.history)
-        if gathering.over:
-            self._gathering = None
-            self.quarantined += gathering.quarantined
-        return effects
-
     def _install(self, install: wire.ViewInstall, candidate: Member) -> list[Effect]:
         """R6: hold the base, then accept."""
         epoch = install.view.epoch
@@ -407,12 +390,10 @@ class Replica:
 
     def _learn(self, slice_: wire.CatchUp | wire.Snapshot, sender: Member) -> list[Effect]:
         """A slice came: stage it, and go on."""
-        gathering = self._gathering
-        if gathering is not None and slice_.epoch == gathering.epoch:
-            news = gathering.hear(slice_, sender, self.learning, self.history)
-            return [Announce(say.RangeMoved(gathering.epoch)), *self._continue_gathering()] if news else []
+        if self.gatherer.awaits(slice_):
+            return self.gatherer.hear(slice_, sender, self.learning, self.history, self.promise.promised)
         if self.learning.fetches(slice_, sender):
-            return self._continue_fetch() if self.learning.stage.take(self.history, slice_) else []
+            return self._continue_fetch() if self.learning.take(slice_, self.history) else []
         if self.promise.active is None:
             return self.learning.learn(slice_, sender, self.history)
         return self._take_checkpoint(slice_, sender) if isinstance(slice_, wire.Snapshot) else []
