@@ -34,7 +34,7 @@ class Attempt:
 
     me: Member
     epoch: Epoch
-    before: View | None  # the last view that was active here
+    before: View | None  # the newest view that is known here to be installed
     settings: ChangeSettings
     asked: set[Member]
     leavers: set[Member]

@@ -82,6 +82,7 @@ class ViewChange:
         self._dice = dice
         self._highest_n = 0  # promised or seen
         self._known: tuple[View, ...] = ()  # installed and attempted, as this node's Replica knows them
+        self._installed: View | None = None
         self._heard: set[Member] = set()  # the members that this leader hears
         self._unreachable: set[Member] = set()  # their hosts say that nobody listens: no collect waits for them
         self._wishes = Wishes(settings.expected_nodes)
@@ -139,7 +140,7 @@ class ViewChange:
                     attempt.moved = True
                 return []
             case ViewsKnown():
-                self._known = event.views
+                self._known, self._installed = event.views, event.installed
                 return []
             case ServingJudged(serving=serving):
                 self._heard = set(serving)
@@ -279,7 +280,7 @@ class ViewChange:
         leavers = self._wishes.outgoing | (asked - {self.me} if self._wishes.shrinking else set())
         stalled, gone = set(self._wishes.stalled), asked & self._unreachable
         self.attempt = Attempt(
-            self.me, epoch, self.view, self._settings, asked, leavers, joiners, forced, again, stalled, gone=gone
+            self.me, epoch, self._installed, self._settings, asked, leavers, joiners, forced, again, stalled, gone=gone
         )
         return effects + self.attempt.begin()
 

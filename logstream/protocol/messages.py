@@ -160,6 +160,7 @@ class Heartbeat:
     last: int  # last gseq in the leader's log (R16)
     commit: int
     serving: tuple[Member, ...]  # the members that the leader hears: the hash ring
+    lineage: Epoch = NO_EPOCH  # of the view: lower than that of a forced one, it is not heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,7 @@ class Replicate:
     entries: tuple[Entry, ...]
     last: int
     commit: int
+    lineage: Epoch = NO_EPOCH
 
 
 @dataclass(frozen=True, slots=True)

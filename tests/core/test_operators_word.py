@@ -12,6 +12,7 @@ from logstream.core.replica.vocabulary import (
     Resume,
     StepAside,
     SteppedAside,
+    ViewsKnown,
 )
 from logstream.core.view_vocabulary import (
     CandidateElected,
@@ -20,7 +21,7 @@ from logstream.core.view_vocabulary import (
     ForceView,
     TransferLeadership,
 )
-from logstream.protocol.messages import Handover, Refuse, ViewInstall
+from logstream.protocol.messages import Handover, Refuse, StateExchange, ViewInstall
 from tests.core.builders import A, B, C, D, E, announced, epoch, sent, view
 from tests.core.candidate import Candidate, installs, proposal
 
@@ -132,3 +133,12 @@ def test_the_lineage_is_inherited_even_from_a_view_that_was_only_attempted(follo
     install = proposal(follower.gathered())
     assert isinstance(install, ViewInstall)
     assert install.view.lineage == epoch(1002)
+
+
+def test_a_candidate_names_the_view_that_it_knows_to_be_installed_also_when_it_has_just_come_back() -> None:
+    """Whoever is of a higher lineage ignores it then."""
+    a = Candidate()
+    a.told(Promised(epoch(1)))
+    a.told(ViewsKnown(old := view(1, A, B, C), ()))
+    asked = sent(a.told(CandidateElected((A, B))) + a.state(A, None), StateExchange)
+    assert {one.message for one in asked} == {StateExchange(epoch(2), old)}

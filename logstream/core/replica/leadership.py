@@ -93,6 +93,7 @@ class Leadership:
         self.retention = Retention(limits.keep, limits.memory_max, history)
         self.learners: dict[Member, Learner] = {}
         self.beats = 0
+        self.last_beat: Heartbeat | None = None
         self.base_applied = False  # said so
         self.beats_above_floor = beats_above_floor  # without a break, in earlier views too (Q10)
         self.other_cluster_at = -CLEAR_S  # when a cluster that holds topics was last heard of
@@ -268,7 +269,7 @@ class Leadership:
 
     def beat(self, serving: tuple[Member, ...], commit: int, at: float) -> list[Effect]:
         """A heartbeat for everybody; who has waited for too long hears why."""
-        beat = Heartbeat(self.view.epoch, self._history.end, commit, serving)
+        self.last_beat = beat = Heartbeat(self.view.epoch, self._history.end, commit, serving, self.view.lineage)
         effects = self.outflow.heartbeat(beat, to_all=self.beats == 0)
         if self.beats == 0:
             self._present_at |= dict.fromkeys(self._installed_by, at)

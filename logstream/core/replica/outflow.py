@@ -204,4 +204,4 @@ class Outflow:
         return max(self._match[flow.member], self._view.base)
 
     def _replicate(self, entries: tuple[Entry, ...], commit: int) -> Replicate:
-        return Replicate(self._view.epoch, entries, self._log.end, commit)
+        return Replicate(self._view.epoch, entries, self._log.end, commit, self._view.lineage)

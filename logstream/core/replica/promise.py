@@ -49,6 +49,10 @@ class Promise:
         """The lineage of the view that the log is of."""
         return self.accepted.lineage if self.accepted is not None else NO_EPOCH
 
+    def is_overruled_by(self, lineage: Epoch, epoch: Epoch) -> bool:
+        """Was another past forced than that of the log here, in a view that this member has promised too much for?"""
+        return self.accepted is not None and lineage > self.lineage and epoch < self.promised
+
     @property
     def votes(self) -> Votes:
         """What must survive this process, where anything does."""

@@ -194,6 +194,8 @@ class Replica:
     # --- following ---
 
     def _replicate(self, message: wire.Replicate, sender: Member, via: Via, at: float) -> list[Effect]:
+        if message.lineage < self.promise.lineage:
+            return self._correct(sender, at)
         effects, follower = self._follow(message.epoch, sender, at)
         if follower is None:
             return effects
@@ -201,6 +203,10 @@ class Replica:
         return effects + self._commit_to(follower.leader_commit) + self._soon_flush()
 
     def _heartbeat(self, beat: wire.Heartbeat, sender: Member, via: Via, at: float) -> list[Effect]:
+        if beat.lineage < self.promise.lineage:
+            return self._correct(sender, at)
+        if self.promise.is_overruled_by(beat.lineage, beat.epoch) and self.me not in beat.serving:
+            return [Announce(say.IdentityDropped())]
         effects, follower = self._follow(beat.epoch, sender, at)
         if follower is None:
             if beat.epoch > self.promise.last_view:
@@ -208,6 +214,11 @@ class Replica:
             return effects
         effects += follower.heartbeat(beat, via, at) + self._serve(beat.serving) + self.trimming.wake()
         return effects + self._commit_to(follower.leader_commit) + self._soon_flush()
+
+    def _correct(self, leader: Member, at: float) -> list[Effect]:
+        """Force-view: a leader of a lower lineage is not heard; that another view was forced a leader of it lets it know."""
+        beat = self.leadership.last_beat if self.leadership is not None else None
+        return [Send(leader, beat)] if beat is not None and self._hellos.due(leader, at) else []
 
     def _follow(self, epoch: Epoch, sender: Member, at: float) -> tuple[list[Effect], Followership | None]:
         """The fence (R8): only the view that this member promised and accepted is followed (R7)."""
@@ -277,6 +288,8 @@ class Replica:
 
     def _exchange(self, exchange: wire.StateExchange, candidate: Member) -> list[Effect]:
         """R2: promise and say what is held, or refuse and say what is promised."""
+        if exchange.installed is not None and exchange.installed.lineage < self.promise.lineage:
+            return []
         before = self.promise.promised
         if not self.promise.promise(exchange.epoch):
             return [Send(candidate, wire.Refuse(exchange.epoch, self.promise.promised))]
@@ -295,6 +308,8 @@ class Replica:
 
     def _install(self, install: wire.ViewInstall, candidate: Member) -> list[Effect]:
         """R6: hold the base, then accept."""
+        if install.view.lineage < self.promise.lineage:
+            return []
         epoch = install.view.epoch
         above = max(self.promise.promised, self.learning.led)  # a view below one that is installed comes too late
         if epoch < above:
