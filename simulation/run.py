@@ -140,7 +140,7 @@ class Run:
             self._until(
                 lambda: cluster.members() == {frozenset(plan.names)}, FORM_S, "the nodes did not form a cluster"
             )
-        self.workload = workload = Workload(cluster, self.dice, self.judge.histories, plan.load, self.judge.blame)
+        self.workload = workload = Workload(cluster, self.dice, self.judge, plan.load)
         self.verdict.clients_begin()
         workload.begin()
         while self.faults.done.total() < plan.faults:

@@ -4,6 +4,7 @@ A value names its producer and its number, so no two are equal. Producers know a
 a random one; the cores that users run do the retrying, under the same sequence.
 
     consumer --OFFSET_OUT_OF_RANGE, and it is trimmed---> another one in its place, from the start
+    now and then a bounded one: it reads to the end, and must find what had been acknowledged before it began
     restless runs: the limits of TOPIC change, OTHER is made, written to, deleted and made again
 """
 
@@ -12,17 +13,21 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
-from logstream.core.client_effects import Acknowledged, Broken, Failed
+from logstream.core.client_effects import Acknowledged, Broken, Ended, Failed
+from logstream.core.client_events import Answered
 from logstream.core.consumer import ConsumerSettings
 from logstream.core.producer import ProducerSettings
 from logstream.protocol.errors import OffsetOutOfRange, OtherCluster
-from logstream.protocol.messages import AlterTopic, ClientRequest, CreateTopic, DeleteTopic
+from logstream.protocol.messages import AlterTopic, ClientRequest, CreateTopic, DeleteTopic, MetadataResponse
 from logstream.protocol.retention import LIMITS, TopicRetention
 from simulation.checks.histories import Histories
 from simulation.checks.violation import Violation
+from simulation.checks.witness import Witness
 from simulation.cluster import Cluster
+from simulation.judge import Judge
 from simulation.pretended.clients import PretendConsumer, PretendProducer
 
 TOPIC = "t"
@@ -106,16 +111,58 @@ class WatchedConsumer(PretendConsumer):
             self.blame(violation)
 
 
+class BoundedConsumer(WatchedConsumer):
+    """Reads to the end, once.
+
+    Where that is a leader says, as of when it was asked. One that was overtaken and has not noticed yet cannot know
+    what another one acknowledges: whoever was answered by such a one, by the number of its view, proves nothing.
+    """
+
+    witness: Witness
+    _misled = False
+    _owed: dict[int, int]  # partition -> behind the last offset that had been acknowledged
+
+    def open(self) -> None:
+        """Begin to read."""
+        self._owed = {}
+        for topic, partition, offset in self.histories.acknowledged.values():
+            if topic == TOPIC:
+                self._owed[partition] = max(offset + 1, self._owed.get(partition, 0))
+        super().open()
+
+    def tell(self, event: object) -> None:
+        """Let the core decide, and do it."""
+        if isinstance(event, Answered) and isinstance(event.message, MetadataResponse):
+            self._misled |= event.message.view < self.witness.newest_view(event.message.cluster_id)
+        super().tell(event)
+
+    def told(self, effect: Any) -> None:
+        """Records, that it cannot go on, or that this is the end."""
+        super().told(effect)
+        if isinstance(effect, Ended) and not self._misled:
+            for partition, owed in self._owed.items():
+                position = self.core.positions.get((TOPIC, partition), 0)
+                if position < owed:
+                    text = f"{self.reader} ended at {TOPIC}/{partition}/{position}, {owed - 1} was acknowledged before"
+                    self.blame(Violation("unseen", text))
+
+    @property
+    def over(self) -> bool:
+        """Is it at its end, or cannot go on?"""
+        return self.ended or self.error is not None
+
+
 class Workload:
     """The clients of one run."""
 
-    def __init__(self, cluster: Cluster, dice: random.Random, histories: Histories, load: Load, blame: Blame) -> None:
+    def __init__(self, cluster: Cluster, dice: random.Random, judge: Judge, load: Load) -> None:
         self._cluster = cluster
         self._dice = dice
         self._running = True
-        self._histories = histories
+        self._judge = judge
+        self._histories = judge.histories
         self._load = load
-        self._blame = blame
+        self._bounded: list[BoundedConsumer] = []
         self.producers = [self._producer() for _ in range(dice.choice((2, 3)))]
         self.consumers = [
             self._consumer(address, address)
@@ -129,15 +176,32 @@ class Workload:
         cluster, settings = self._cluster, ProducerSettings(deadline_s=self._load.deadline_s)
         address = cluster.client_address("producer")
         producer = WatchedProducer(cluster.loop, cluster.network, self._brokers(), settings, address)
-        producer.histories, producer.blame = self._histories, self._blame
+        producer.histories, producer.blame = self._histories, self._judge.blame
         return producer
 
     def _consumer(self, address: str, reader: str, brokers: Sequence[str] = ()) -> WatchedConsumer:
         cluster, settings = self._cluster, ConsumerSettings(topics=(TOPIC,), wait=True)
         brokers = brokers or self._brokers()
         consumer = WatchedConsumer(cluster.loop, cluster.network, brokers, settings, address)
-        consumer.histories, consumer.blame, consumer.overtaken = self._histories, self._blame, self._replace
+        consumer.histories, consumer.blame, consumer.overtaken = self._histories, self._judge.blame, self._replace
         consumer.reader, consumer.brokers = reader, brokers
+        return consumer
+
+    def _read_to_the_end(self) -> None:
+        """One more bounded consumer, if it finds a broker; and later another one."""
+        if not self._running:
+            return
+        if self._cluster.nodes:
+            self._bounded.append(self._bounded_consumer())
+            self._bounded[-1].open()
+        self._cluster.loop.call_later(self._dice.uniform(2.0, 6.0), self._read_to_the_end)
+
+    def _bounded_consumer(self) -> BoundedConsumer:
+        cluster, address = self._cluster, self._cluster.client_address("bounded")
+        settings = ConsumerSettings(topics=(TOPIC,), wait=True, follow=False, deadline_s=inf)
+        consumer = BoundedConsumer(cluster.loop, cluster.network, self._brokers(), settings, address)
+        consumer.histories, consumer.blame, consumer.overtaken = self._histories, self._judge.blame, lambda _: None
+        consumer.reader, consumer.witness = address, self._judge.witness
         return consumer
 
     def _replace(self, overtaken: WatchedConsumer) -> None:
@@ -171,6 +235,7 @@ class Workload:
             consumer.open()
         for producer in self.producers:
             self._cluster.loop.call_later(self._dice.random(), self._produce, producer)
+        self._cluster.loop.call_later(self._dice.uniform(0.0, 4.0), self._read_to_the_end)
         if self._load.restless:
             self._cluster.loop.call_later(self._dice.uniform(0.5, 2.0), self._administer)
 
@@ -219,12 +284,13 @@ class Workload:
         return wish if TOPIC in self._histories.ledger.topics else AlterTopic(TOPIC, TopicRetention(), LIMITS)
 
     def done(self) -> bool:
-        """Is every value's outcome known, and everything committed read by everybody?"""
+        """Is every value's outcome known, and everything committed read by everybody who reads on?"""
         if any(producer.under_way for producer in self.producers):
             return False
         histories = self._histories
         topic_id = histories.ledger.topics.get(TOPIC, 0)
-        return all(
+        ended = all(one.over for one in self._bounded) or not topic_id  # they wait for the topic
+        return ended and all(
             histories.position(reader, TOPIC, partition) >= len(records)
             for (found, partition), records in histories.ledger.records.items()
             if found == topic_id

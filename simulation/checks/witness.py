@@ -48,6 +48,10 @@ class Witness:
             found = self.mirrors[member] = Mirror(member)
         return found
 
+    def newest_view(self, cluster_id: str) -> int:
+        """The number of the newest view of this cluster that was installed; 0 if none was."""
+        return max((epoch.n for epoch, view in self.installed.items() if view.cluster_id == cluster_id), default=0)
+
     def look(self, replica: Replica) -> None:
         """After a turn of this Replica. Raises Violation."""
         mirror, promise, log = self.mirror(replica.me), replica.promise, replica.history.log
