@@ -34,6 +34,7 @@ from logstream.protocol.messages import (
 )
 
 CONNECT_S = 2.0
+UNHEARD_MS = 5000  # what was sent and not acknowledged by the other end's kernel for so long ends the connection
 FRAME_MAX = 64 * 1024 * 1024  # bytes; the default of the setting frame_max
 DATAGRAM_MAX = 1400  # bytes; a JOIN fits into any network's datagram
 REASSEMBLY_MAX = 1024 * 1024  # bytes of unfinished answers to a JOIN
@@ -94,12 +95,13 @@ class Connection(asyncio.Protocol):
                 await self._loop.create_connection(lambda: self, host, port)
         except TimeoutError:
             self._finish(f"{self._address} does not answer")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError) as error:  # the last: the program ends, and names need a thread
             self._finish(f"cannot connect to {self._address}: {_words(error)}")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connected: send what waits."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        _give_up_in_time(transport.get_extra_info("socket"))
         while self._waiting:
             self._transport.writelines(self._waiting.popleft())
 
@@ -166,6 +168,12 @@ class Connections:
         """Forget it first: what the core sends now must go over a new one."""
         self._connections = {key: other for key, other in self._connections.items() if other is not connection}
         self._lost(lost)
+
+
+def _give_up_in_time(connection: socket.socket) -> None:
+    """After a partition TCP tries again ever more rarely, up to two minutes after it healed: connect anew instead."""
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNHEARD_MS)
 
 
 def _lane_of(message: ClientRequest) -> str:

@@ -72,7 +72,7 @@ class CoreHost(Generic[Effect]):
             elif isinstance(effect, SetTimer):
                 self._set_timer(effect.timer, effect.after_s)
             elif isinstance(effect, SeekCluster):
-                start_aside(self._seek_cluster, "logstream-seek")
+                self._start_seeking()
             else:
                 self._deliver(effect)
 
@@ -84,6 +84,12 @@ class CoreHost(Generic[Effect]):
             timer.cancel()
         self._timers.clear()
 
+    def _start_seeking(self) -> None:
+        try:
+            start_aside(self._seek_cluster, "logstream-seek")
+        except RuntimeError:  # the program ends, and no thread begins any more: those that are known must do
+            self.loop.call_soon(self._found, ())
+
     def _seek_cluster(self) -> None:
         """On a thread of its own: sockets and files are waited for."""
         try:
@@ -91,7 +97,10 @@ class CoreHost(Generic[Effect]):
         except (NoClusterFound, OSError, ValueError):
             found = ()
         with contextlib.suppress(RuntimeError):  # the loop is closed
-            self.loop.call_soon_threadsafe(lambda: self.feed(ClusterSought(found, self.loop.time())))
+            self.loop.call_soon_threadsafe(self._found, found)
+
+    def _found(self, addresses: tuple[str, ...]) -> None:
+        self.feed(ClusterSought(addresses, self.loop.time()))
 
     def _set_timer(self, timer: Hashable, after_s: float) -> None:
         earlier = self._timers.get(timer)
