@@ -13,11 +13,13 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from types import TracebackType
 
 from loguru import logger
 
 from logstream.client import lifetime
+from logstream.client.arguments import as_topics
 from logstream.client.background import aside
 from logstream.client.beginning import Beginning, beginning
 from logstream.client.consumer import FETCH_MAX
@@ -44,7 +46,7 @@ class Consumer:
     timeout_s    for the start, and with follow=False without any answer; then RequestTimedOut
     credit_max   bytes that are fetched ahead at most (and always one batch)
 
-    Raises ValueError for a start that is none.
+    Raises ValueError for a start that is none, TypeError for topics that are none.
 
     It starts with `async with`, with `start`, or when records are first taken; that raises NoClusterFound. Whatever
     else goes wrong is raised where records are taken, after those that came before. Whoever is cancelled while
@@ -63,7 +65,7 @@ class Consumer:
         timeout_s: float = _DEFAULTS.deadline_s,
         credit_max: int = _DEFAULTS.credit_max,
     ) -> None:
-        names = (topics,) if isinstance(topics, str) else tuple(topics)
+        names = as_topics(topics)
         self._settings = ConsumerSettings(
             names,
             beginning(start, datetime.now(UTC)),
@@ -87,6 +89,8 @@ class Consumer:
         if self._host is not None or self._inbox.closed:
             return
         brokers = await aside(self._seek, "logstream-consumer-seek")
+        if self._host is not None or self._inbox.closed:  # started by another task meanwhile, or closed
+            return
         core, loop = new_core(brokers, self._settings), asyncio.get_running_loop()
         self._host = CoreHost(loop, self._cluster, self._seek, core.handle, self._deliver, self._broke)
         self._host.feed(Opened(loop.time()))
@@ -105,7 +109,6 @@ class Consumer:
         while True:
             record = next(inbox.chunk, None)
             if record is not None:
-                inbox.current = record
                 return record
             if not await self._next_chunk(None):
                 raise StopAsyncIteration
@@ -120,16 +123,14 @@ class Consumer:
         deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
         records: list[Record] = []
         while len(records) < max_records:
-            record = next(inbox.chunk, None)
-            if record is not None:
-                records.append(record)
-            elif records and inbox.ready:  # without an await: whoever is cancelled must not lose those in hand
+            records += islice(inbox.chunk, max_records - len(records))
+            if len(records) == max_records:
+                break
+            if records and inbox.ready:  # without an await: whoever is cancelled must not lose those in hand
                 self._finish_chunk()
                 inbox.begin(inbox.next_batch())
             elif records or not await self._next_chunk(deadline):
                 break
-        if records:
-            inbox.current = records[-1]
         return records
 
     @property
@@ -174,6 +175,7 @@ class Consumer:
         size = self._inbox.finish()
         if size and self._host is not None:
             self._host.feed(Taken(size, self._host.loop.time()))
+            self._inbox.given_back(size)
 
     # --- ending ---
 

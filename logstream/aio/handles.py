@@ -17,6 +17,13 @@ class _OnLoop(handles.Waitable):
         if not self.done():
             raise asyncio.InvalidStateError("not acknowledged yet: await the handle, or look at done() first")
 
+    def end_program(self, error: BaseException) -> None:
+        """It ends the loop, as when any other callback raises it, but later: the other handles need an outcome."""
+        loop = asyncio._get_running_loop()
+        if loop is None:
+            raise error
+        loop.call_soon(_raise, error)
+
 
 class Handle(_OnLoop, handles.Handle):
     """One record on its way. `await handle` gives its offset, and so does `result` once it is known."""
@@ -28,3 +35,7 @@ class BulkHandle(_OnLoop, handles.BulkHandle):
     """Many records on their way. `await handle` says where they are, and so does `result` once it is known."""
 
     __slots__ = ()
+
+
+def _raise(error: BaseException) -> None:
+    raise error

@@ -24,10 +24,11 @@ from loguru import logger
 
 from logstream.aio.handles import BulkHandle, Handle
 from logstream.client import lifetime
+from logstream.client.arguments import as_bytes, as_common, as_headers, as_partition, check_topic
 from logstream.client.background import aside
 from logstream.client.finding import find
 from logstream.client.host import CoreHost
-from logstream.client.outbox import BUFFER_MAX, TURN_RECORDS, Outbox, as_bytes, bulks, new_core, told
+from logstream.client.outbox import BUFFER_MAX, TURN_RECORDS, Outbox, bulks, new_core, told
 from logstream.core.client_effects import Acknowledged, Failed, ProducerEffect
 from logstream.core.client_events import RECORD_COST, Bulk, Headers, Outgoing, Submitted
 from logstream.core.producer import ProducerCore, ProducerSettings
@@ -113,11 +114,20 @@ class Producer:
         """Produce one record: `await` what is returned for its offset. Never waits.
 
         It goes to `partition`, else to its key's, else anywhere. Raises BufferFull if the buffer has no room for it
-        (see `drain`), LogStreamError if the producer is not started, closed, or on another loop. What happens to the
-        record the handle says; on_delivery(handle) is called when that is known (Handle.add_done_callback).
+        (see `drain`), LogStreamError if the producer is not started, closed, or on another loop, TypeError for what no
+        record can hold. What happens to the record the handle says; on_delivery(handle) is called when that is known
+        (Handle.add_done_callback).
         """
+        if type(topic) is not str:
+            check_topic(topic)
         if type(value) is not bytes and value is not None:
-            value = as_bytes(value)
+            value = as_bytes(value, "value")
+        if key is not None and type(key) is not bytes:
+            key = as_bytes(key, "key")
+        if type(headers) is not tuple or headers:
+            headers = as_headers(headers)
+        if partition is not None and type(partition) is not int:
+            partition = as_partition(partition)
         outbox = self._outbox
         cost = RECORD_COST
         if value:
@@ -131,9 +141,10 @@ class Producer:
         handle = Handle()
         if on_delivery is not None:
             handle.add_done_callback(on_delivery)
+        record: Outgoing = _new(Outgoing, (topic, value, key, headers, partition, _now_ms(), handle))
         outbox.buffered += cost
         outbox.pending += 1
-        self._submitted.append(_new(Outgoing, (topic, value, key, headers, partition, _now_ms(), handle)))
+        self._submitted.append(record)
         return handle
 
     def send_many(
@@ -150,6 +161,7 @@ class Producer:
         They are taken from it as the buffer has room, and what is sent later goes behind them; leave a list alone
         until then. Never waits. Raises LogStreamError if the producer is not started, closed, or on another loop.
         """
+        key, headers, partition = as_common(topic, key, headers, partition)
         if self._outbox.refusal:
             raise LogStreamError(self._outbox.refusal)
         if not self._awake:
@@ -176,8 +188,8 @@ class Producer:
         host = self._host
         if host is None or asyncio._get_running_loop() is not host.loop:
             raise LogStreamError(_OTHER_LOOP)
-        self._awake = True
         host.loop.call_soon(self._drain)
+        self._awake = True
 
     # --- waiting ---
 
@@ -195,8 +207,9 @@ class Producer:
     async def flush(self, timeout: float | None = None) -> None:
         """Wait until every record is acknowledged or given up, at most `timeout` seconds.
 
-        Raises RequestTimedOut if that is not enough, and the error of a given up record that the program has
-        not been told of by its handle.
+        Records that other tasks send meanwhile count too: where they never pause, give a timeout. Raises
+        RequestTimedOut if that is not enough, and the error of a given up record that the program has not been told of
+        by its handle.
         """
         if not await self._settled_within(timeout):
             text = f"{self._outbox.pending} records are not acknowledged after {timeout:g} s and go on"
@@ -277,8 +290,8 @@ class Producer:
 
     def _go_on(self) -> None:
         if self._submitted and not self._awake and self._host is not None:
-            self._awake = True
             self._host.loop.call_soon(self._drain)
+            self._awake = True
 
     def _turn(self) -> list[Outgoing | Bulk]:
         """What goes to the core next; nothing while the values of a send_many have to wait for room."""
@@ -354,11 +367,13 @@ class _Unread:
         """The next piece; None if there is none. What the program's iterator raises the handle says."""
         try:
             bulk = next(self._pieces, None)
-        except Exception as error:
+        except BaseException as error:  # also SystemExit: what waits behind it must not be lost
             text = f"send_many took {self.handle.total} records, then its values ended with {error!r}"
             failure = InvalidRequest(text)
             failure.__cause__ = error
             self.give_up(failure)
+            if isinstance(error, SystemExit | KeyboardInterrupt):
+                self.handle.end_program(error)
             return None
         if bulk is None:
             self.handle.close()

@@ -13,12 +13,14 @@ import threading
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from time import monotonic
 from types import TracebackType
 
 from loguru import logger
 
 from logstream.client import lifetime
+from logstream.client.arguments import as_topics
 from logstream.client.beginning import Beginning, beginning
 from logstream.client.finding import find
 from logstream.client.host import ThreadHost
@@ -43,8 +45,8 @@ class Consumer:
     timeout_s    for the start, and with follow=False without any answer; then RequestTimedOut
     credit_max   bytes that are fetched ahead at most (and always one batch)
 
-    Raises NoClusterFound; ValueError for a start that is none. Whatever else goes wrong is raised where records are
-    taken, after those that came before.
+    Raises NoClusterFound; ValueError for a start that is none, TypeError for topics that are none. Whatever else goes
+    wrong is raised where records are taken, after those that came before. Ctrl-C in the midst of it skips nothing.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class Consumer:
         timeout_s: float = _DEFAULTS.deadline_s,
         credit_max: int = _DEFAULTS.credit_max,
     ) -> None:
-        names = (topics,) if isinstance(topics, str) else tuple(topics)
+        names = as_topics(topics)
         settings = ConsumerSettings(
             names,
             beginning(start, datetime.now(UTC)),
@@ -73,6 +75,7 @@ class Consumer:
         core = new_core(seek(), settings)
         self._changed = threading.Condition()  # guards what the inbox says it must
         self._inbox = Inbox(names, credit_max)
+        self._closed = False
         self._host: ThreadHost[ConsumerEffect] = ThreadHost(
             "logstream-consumer", cluster, seek, core.handle, self._deliver, self._broke
         )
@@ -84,9 +87,7 @@ class Consumer:
     def __iter__(self) -> Iterator[Record]:
         inbox = self._inbox
         while True:
-            for record in inbox.chunk:
-                inbox.current = record
-                yield record
+            yield from inbox.chunk
             if not self._next_chunk(None):
                 return
 
@@ -98,15 +99,15 @@ class Consumer:
         inbox = self._inbox
         deadline = None if timeout is None else monotonic() + timeout
         records: list[Record] = []
-        while len(records) < max_records:
-            record = next(inbox.chunk, None)
-            if record is not None:
-                records.append(record)
-            elif (records and not inbox.ready) or not self._next_chunk(deadline):
-                break
-        if records:
-            inbox.current = records[-1]
-        return records
+        try:
+            while len(records) < max_records:
+                records += islice(inbox.chunk, max_records - len(records))
+                if len(records) < max_records and ((records and not inbox.ready) or not self._next_chunk(deadline)):
+                    break
+            return records
+        except BaseException:  # Ctrl-C: the next poll gets what was gathered
+            inbox.put_back(records)
+            raise
 
     @property
     def ended(self) -> bool:
@@ -123,9 +124,12 @@ class Consumer:
     def _next_chunk(self, deadline: float | None) -> bool:
         """Begin the next batch. False if none came in time, or none will. Raises what broke the consumer."""
         inbox = self._inbox
+        if inbox.left:  # put back since the last was taken
+            return True
         size = inbox.finish()
         if size:
             self._host.call(lambda: self._host.feed(Taken(size, self._host.loop.time())))
+            inbox.given_back(size)
         with self._changed:
             while not inbox.ready:
                 if inbox.is_over():
@@ -143,12 +147,13 @@ class Consumer:
     def close(self, timeout: float | None = None) -> None:
         """Stop. Records that were fetched and not taken are forgotten. Closing twice is fine."""
         with self._changed:
-            if self._inbox.closed:
+            if self._closed:
                 return
             self._inbox.close()
             self._changed.notify_all()
         self._host.stop()
         lifetime.closed(self)
+        self._closed = True
 
     def __enter__(self) -> Consumer:
         return self
@@ -165,6 +170,7 @@ class Consumer:
     def forked(self) -> None:
         """This is a copy in a child process: it has no thread and must not use the parent's connections."""
         self._changed = threading.Condition()
+        self._closed = True
         self._inbox.close()
         self._inbox.error = LogStreamError("the consumer was made before a fork: make another one in this process")
 

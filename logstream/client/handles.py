@@ -25,6 +25,12 @@ AnyHandle = TypeVar("AnyHandle", bound="Waitable")
 _settling = threading.Lock()  # between a handle's outcome and those who ask for it
 
 
+def forked() -> None:
+    """This is a child process: a thread that held the lock is not here to release it."""
+    global _settling
+    _settling = threading.Lock()
+
+
 class Placed(NamedTuple):
     """Records of a bulk that lie one behind the other: numbers first, first + 1, ... have offset, offset + 1, ..."""
 
@@ -70,9 +76,15 @@ class Waitable:
         """Call callback(handle) when the outcome is known, at once if it is.
 
         It is called where the producer works, on its thread or its event loop, so be quick. What it raises
-        goes to the log.
+        goes to the log. SystemExit and KeyboardInterrupt end an event loop, but not the producer's thread.
         """
         self.when_done(lambda: _call_guarded(callback, self))
+
+    def end_program(self, error: BaseException) -> None:
+        """A callback raised SystemExit or KeyboardInterrupt: the program's main thread ends of it, no other does."""
+        if threading.current_thread() is threading.main_thread():
+            raise error
+        _complain(error)
 
     def exception(self, timeout: float | None = None) -> LogStreamError | None:
         """Why it failed, None if everything is acknowledged. Waits as `result` does. Raises TimeoutError."""
@@ -118,11 +130,17 @@ def _finish(over: asyncio.Future[None]) -> None:
 
 
 def _call_guarded(callback: Callable[[AnyHandle], object], handle: AnyHandle) -> None:
-    """A program's mistake must not end its producer."""
+    """A program's mistake must not end its producer, nor may its sys.exit(): the other handles need an outcome."""
     try:
         callback(handle)
-    except Exception as error:
-        logger.bind(client="producer").opt(exception=error).error("a callback of a handle raised an exception")
+    except (SystemExit, KeyboardInterrupt) as error:
+        handle.end_program(error)
+    except BaseException as error:  # CancelledError is no Exception
+        _complain(error)
+
+
+def _complain(error: BaseException) -> None:
+    logger.bind(client="producer").opt(exception=error).error("a callback of a handle raised an exception")
 
 
 class Handle(Waitable):
@@ -206,9 +224,8 @@ class BulkHandle(Waitable):
         return sorted(self._placed)
 
     def given(self, records: int) -> None:
-        """So many more records are on their way; for send_many."""
-        with _settling:
-            self.total += records
+        """So many more records are on their way; for send_many. Nobody else writes the total, or compares it yet."""
+        self.total += records
 
     def close(self, error: LogStreamError | None = None) -> None:
         """No more records will be given, because of an error or not; for send_many."""

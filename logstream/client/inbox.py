@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from copy import copy
 from itertools import dropwhile
+from operator import length_hint
 from random import SystemRandom
 from typing import NamedTuple
 
@@ -46,13 +48,13 @@ class Inbox:
         self.error: LogStreamError | None = None
         self.closed = False
         self.chunk: Iterator[Record] = iter(())  # what is left of the batch that is being taken
-        self.current: Record | None = None  # the last one that was taken
         self._unreadable: LogStreamError | None = None
         self._topics = topics
         self._credit_step = credit_max // 8  # bytes that are taken before the core is told
         self._chunk_of: Deliver | None = None
+        self._in_chunk: set[tuple[str, int]] = set()  # partitions of its records
         self._taken = 0  # bytes that the core has not been told of
-        self._positions: dict[tuple[str, int], int] = {}  # behind all batches that were taken completely
+        self._positions: dict[tuple[str, int], int] = {}  # behind all batches that were begun
 
     # --- the core's side ---
 
@@ -67,7 +69,8 @@ class Inbox:
                 self.error = self.error or error
 
     def close(self) -> None:
-        """What was not taken is forgotten."""
+        """What was not taken is forgotten, but not where it begins."""
+        self._positions |= {key: self._next_offset(key) for key in self._in_chunk}
         self.closed = True
         self._delivered.clear()
         self.chunk = iter(())
@@ -87,43 +90,64 @@ class Inbox:
         return self.ended or self.closed
 
     def next_batch(self) -> Deliver:
-        """Take one off; then `begin` it."""
-        return self._delivered.popleft()
+        """The next one, to `begin`."""
+        return self._delivered[0]
 
     def begin(self, delivery: Deliver) -> None:
-        """Records come from this batch next."""
+        """Records come from this batch next.
+
+        It is taken off at last, because Ctrl-C may come while it is decoded. It is noticed behind calls only, so there
+        are none among the assignments.
+        """
         try:
-            self.chunk = iter(_records_of(delivery))
+            chunk = iter(_records_of(delivery))
         except CorruptBatch as error:
             self._unreadable = error
-        else:
-            self._chunk_of = delivery
+            return
+        key = (delivery.topic, delivery.partition)
+        self.chunk, self._chunk_of, self._in_chunk = chunk, delivery, {key}
+        self._positions[key] = delivery.limit
+        if self._delivered:  # else it was closed meanwhile
+            self._delivered.popleft()
+
+    def put_back(self, records: Sequence[Record]) -> None:
+        """These were taken from the chunk and did not reach the program: they come next."""
+        self.chunk = iter([*records, *self.chunk])
+        self._in_chunk |= {(record.topic, record.partition) for record in records}
 
     def finish(self) -> int:
-        """The batch is taken: note the position. Returns the bytes to give back to the core, in large pieces."""
-        taken, self._chunk_of = self._chunk_of, None
-        if taken is not None:
-            self._positions[taken.topic, taken.partition] = taken.limit
-            self._taken += taken.batch.size
-        if self._taken and (self._taken >= self._credit_step or not self._delivered):
-            size, self._taken = self._taken, 0
-            return size
-        return 0
+        """The batch is taken. Returns the bytes to give back to the core, in large pieces; then say `given_back`."""
+        if self._chunk_of is not None:
+            size = self._chunk_of.batch.size
+            self._taken += size
+            self._chunk_of = None
+        return self._taken if self._taken >= self._credit_step or not self._delivered else 0
+
+    def given_back(self, size: int) -> None:
+        """The core has been told of so many bytes."""
+        self._taken -= size
+
+    @property
+    def left(self) -> int:
+        """How many records of the chunk are not taken."""
+        return length_hint(self.chunk)
 
     @property
     def exhausted(self) -> bool:
         """Has everything been taken that there will be?"""
-        left = getattr(self.chunk, "__length_hint__", None)
-        return self.ended and not self.ready and not (left is not None and left())
+        return self.ended and not self.ready and not self.left
 
     def position(self, partition: int, topic: str | None) -> int | None:
         """The offset of the next record of a partition; None before its first was taken."""
-        name = self._topics[0] if topic is None else topic
-        behind = self._positions.get((name, partition))
-        current = self.current
-        if current is None or (current.topic, current.partition) != (name, partition):
-            return behind
-        return max(current.offset + 1, behind or 0)
+        key = (self._topics[0] if topic is None else topic, partition)
+        return self._next_offset(key) if key in self._positions else None
+
+    def _next_offset(self, key: tuple[str, int]) -> int:
+        if key in self._in_chunk:
+            for record in copy(self.chunk):  # which takes nothing from the chunk itself
+                if (record.topic, record.partition) == key:
+                    return record.offset
+        return self._positions[key]
 
 
 def new_core(brokers: list[str], settings: ConsumerSettings) -> ConsumerCore:

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from loguru import logger
 
+from logstream.client import handles
 from logstream.protocol.errors import LogStreamError
 
 LAST_WORD_S = 5.0  # for all clients together
@@ -55,6 +56,7 @@ def _close_all() -> None:
 
 
 def _leave_all() -> None:
+    handles.forked()
     for client in list(_open):
         client.forked()
     _open.clear()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from random import SystemRandom
 from typing import NamedTuple
 
+from logstream.client.arguments import as_bytes
 from logstream.client.handles import BulkHandle, Handle, acknowledge, error_of, fail, records_in
 from logstream.core.client_effects import Acknowledged, Failed
 from logstream.core.client_events import Bulk, Headers, Outgoing, Span
@@ -125,13 +126,6 @@ def new_core(brokers: list[str], compression: Compression, settings: ProducerSet
     return ProducerCore(brokers, lambda bytes_max: RecordBuilder(compression, bytes_max), SystemRandom(), settings)
 
 
-def as_bytes(value: object) -> bytes:
-    """Raises TypeError for anything except bytes, bytearray and memoryview."""
-    if isinstance(value, bytes | bytearray | memoryview):
-        return bytes(value)
-    raise TypeError(f"the value of a record is bytes, not {type(value).__name__}: encode it first")
-
-
 def bulks(
     topic: str,
     values: Iterable[bytes],
@@ -150,7 +144,9 @@ def _pieces(values: Iterable[bytes]) -> Iterator[list[bytes]]:
     piece: list[bytes] = []
     size = 0
     for value in values:
-        piece.append(value if type(value) is bytes else as_bytes(value))
+        if type(value) is not bytes:
+            value = as_bytes(value, "value")
+        piece.append(value)
         size += len(value)
         if size >= BULK_BYTES or len(piece) >= BULK_RECORDS:
             yield piece

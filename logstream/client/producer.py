@@ -21,10 +21,11 @@ from types import TracebackType
 from loguru import logger
 
 from logstream.client import lifetime
+from logstream.client.arguments import as_bytes, as_common, as_headers, as_partition, check_topic
 from logstream.client.finding import find
 from logstream.client.handles import BulkHandle, Handle
 from logstream.client.host import ThreadHost
-from logstream.client.outbox import BUFFER_MAX, Outbox, as_bytes, bulks, new_core, told
+from logstream.client.outbox import BUFFER_MAX, Outbox, bulks, new_core, told
 from logstream.core.client_effects import Acknowledged, Failed, ProducerEffect
 from logstream.core.client_events import RECORD_COST, Bulk, Headers, Outgoing, Submitted
 from logstream.core.producer import ProducerSettings
@@ -90,11 +91,19 @@ class Producer:
         """Produce one record. Returns at once, unless the buffer is full: then it waits for room.
 
         It goes to `partition`, else to its key's, else anywhere. Raises NotSent if the buffer has no room
-        within timeout_s, LogStreamError if the producer is closed. What happens to the record the handle says;
-        on_delivery(handle) is called when that is known (Handle.add_done_callback).
+        within timeout_s, LogStreamError if the producer is closed, TypeError for what no record can hold. What happens
+        to the record the handle says; on_delivery(handle) is called when that is known (Handle.add_done_callback).
         """
+        if type(topic) is not str:
+            check_topic(topic)
         if type(value) is not bytes and value is not None:
-            value = as_bytes(value)
+            value = as_bytes(value, "value")
+        if key is not None and type(key) is not bytes:
+            key = as_bytes(key, "key")
+        if type(headers) is not tuple or headers:
+            headers = as_headers(headers)
+        if partition is not None and type(partition) is not int:
+            partition = as_partition(partition)
         handle = Handle()
         if on_delivery is not None:
             handle.add_done_callback(on_delivery)
@@ -111,10 +120,8 @@ class Producer:
             outbox.buffered += cost
             outbox.pending += 1
             outbox.submitted.append(record)
-            if self._awake:
-                return handle
-            self._awake = True
-        self._host.call(self._drain)
+            if not self._awake:
+                self._wake()
         return handle
 
     def send_many(
@@ -130,6 +137,7 @@ class Producer:
 
         Raises as `send` does; what was handed over before goes its way.
         """
+        key, headers, partition = as_common(topic, key, headers, partition)
         handle = BulkHandle()
         if on_delivery is not None:
             handle.add_done_callback(on_delivery)
@@ -141,18 +149,22 @@ class Producer:
         return handle
 
     def _submit_bulk(self, bulk: Bulk, handle: BulkHandle) -> None:
-        cost = bulk.cost
+        cost, records = bulk.cost, len(bulk.values)
         outbox = self._outbox
         with self._lock:
             if outbox.refusal or outbox.lacks_room(cost):
                 self._wait_for_room(cost)
-            handle.given(len(bulk.values))
+            handle.given(records)
             outbox.buffered += cost
-            outbox.pending += len(bulk.values)
+            outbox.pending += records
             outbox.submitted.append(bulk)
-            asleep, self._awake = not self._awake, True
-        if asleep:
-            self._host.call(self._drain)
+            if not self._awake:
+                self._wake()
+
+    def _wake(self) -> None:
+        """With the lock held: have `_drain` called. In this order, so that Ctrl-C in between puts nobody to sleep."""
+        self._host.call(self._drain)
+        self._awake = True
 
     def _wait_for_room(self, cost: int) -> None:
         """With the lock held: wait until there is room."""
@@ -173,8 +185,9 @@ class Producer:
     def flush(self, timeout: float | None = None) -> None:
         """Wait until every record is acknowledged or given up, at most `timeout` seconds.
 
-        Raises RequestTimedOut if that is not enough, and the error of a given up record that the program has
-        not been told of by its handle.
+        Records that other threads send meanwhile count too: where they never pause, give a timeout. Raises
+        RequestTimedOut if that is not enough, and the error of a given up record that the program has not been told of
+        by its handle.
         """
         if not self._settled_within(timeout):
             text = f"{self._outbox.pending} records are not acknowledged after {timeout:g} s and go on"
@@ -184,12 +197,11 @@ class Producer:
     def close(self, timeout: float | None = None) -> None:
         """Flush and stop. After `timeout` seconds (None: timeout_s) what is not acknowledged is given up.
 
-        Raises like flush. Closing twice is fine.
+        Raises like flush. Closing twice is fine, and so is closing again after Ctrl-C has interrupted it.
         """
         with self._lock:
             if self._closed:
                 return
-            self._closed = True
             self._outbox.refusal = "the producer is closed: make another one to send more"
             self._changed.notify_all()
         # Records give up by themselves at their deadlines; a little more than that is for the last to do so.
@@ -197,9 +209,12 @@ class Producer:
             self._host.run(lambda: self._abandon("the producer was closed"), 1.0)
         self._host.stop()
         lifetime.closed(self)
+        self._closed = True
         self._raise_unreported()
 
     def _settled_within(self, timeout: float | None) -> bool:
+        if self._outbox.pending:  # Ctrl-C may have come between a record and its wake-up
+            self._host.call(self._drain)
         with self._changed:
             return self._changed.wait_for(lambda: not self._outbox.pending, timeout)
 

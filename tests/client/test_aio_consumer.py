@@ -17,7 +17,7 @@ from logstream import (
     UnknownTopic,
 )
 from logstream.aio import Consumer, Record
-from logstream.client import inbox
+from logstream.client import inbox, lifetime
 from logstream.protocol.batches import Batch
 from logstream.protocol.errors import RemoteProtocolError
 from logstream.protocol.messages import ClientRequest, Fetch
@@ -161,6 +161,30 @@ async def test_closing_wakes_a_task_that_waits_for_records(brokers: FakeBrokers)
     assert await waiting == []
     await consumer.close()
     assert [record async for record in consumer] == []
+
+
+@on_loop
+async def test_a_consumer_that_is_closed_while_it_looks_for_the_cluster_opens_nothing(
+    brokers: FakeBrokers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searching, closed, loop = asyncio.Event(), threading.Event(), asyncio.get_running_loop()
+    asked: list[ClientRequest] = []
+
+    def search(bootstrap: object, cluster: str) -> list[str]:
+        loop.call_soon_threadsafe(searching.set)
+        closed.wait(10)
+        return brokers.addresses
+
+    monkeypatch.setattr("logstream.aio.consumer.find", search)
+    brokers.spoil = asked.append
+    consumer = Consumer("t")
+    starting = asyncio.ensure_future(consumer.start())
+    await searching.wait()
+    await consumer.close()
+    closed.set()
+    await starting
+    assert await consumer.poll(None) == []
+    assert consumer not in lifetime._open and asked == []
 
 
 @on_loop

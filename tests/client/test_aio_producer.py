@@ -120,6 +120,41 @@ async def test_a_callback_that_raises_harms_nobody(brokers: FakeBrokers) -> None
         assert await producer.send("t", b"b") == 1
 
 
+def test_a_callback_that_exits_ends_the_loop_once_everything_has_its_outcome(brokers: FakeBrokers) -> None:
+    flushed: list[bool] = []
+
+    async def produce() -> None:
+        async with Producer(brokers.addresses) as producer:
+            producer.send("t", b"a", on_delivery=lambda handle: sys.exit(3))
+            producer.send("t", b"b")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await producer.flush(1)
+                flushed.append(True)
+
+    with pytest.raises(SystemExit, match="3"):
+        asyncio.run(produce())
+    assert flushed and values(brokers) == [b"a", b"b"]
+
+
+def test_values_that_exit_end_the_loop_and_what_was_sent_beside_them_arrives(brokers: FakeBrokers) -> None:
+    def given() -> Iterator[bytes]:
+        yield b"taken, and not sent"
+        sys.exit(3)
+
+    async def produce() -> None:
+        async with Producer(brokers.addresses) as producer:
+            producer.send("t", b"before")
+            producer.send_many("t", given())
+            producer.send("t", b"behind")
+            await asyncio.Event().wait()
+
+    with pytest.raises(SystemExit, match="3"):
+        asyncio.run(produce())
+    assert values(brokers) == [b"before", b"behind"]
+
+
 @on_loop
 async def test_a_bulk_larger_than_the_buffer_is_taken_as_there_is_room(brokers: FakeBrokers) -> None:
     taken: list[int] = []
@@ -290,11 +325,9 @@ async def test_the_deadline_raises_the_brokers_last_reason(brokers: FakeBrokers)
 
 
 @on_loop
-async def test_a_record_over_the_limit_and_one_that_is_no_bytes_fail_alone(brokers: FakeBrokers) -> None:
+async def test_a_record_over_the_limit_fails_alone(brokers: FakeBrokers) -> None:
     brokers.model.record_max = 10
     async with Producer(brokers.addresses) as producer:
-        with pytest.raises(TypeError, match="encode it first"):
-            producer.send("t", "text")  # type: ignore[arg-type]
         with pytest.raises(RecordTooLarge, match="record_max"):
             await producer.send("t", b"x" * 11)
         assert await producer.send("t", b"fits") == 0

@@ -253,17 +253,12 @@ def test_flush_waits_for_everything(brokers: FakeBrokers) -> None:
 
 def test_what_cannot_be_a_record_fails_alone(brokers: FakeBrokers) -> None:
     producer = Producer(brokers.addresses)
-    bad = producer.send("t", b"a", headers=[("name", "no bytes")])  # type: ignore[list-item]
+    bad = producer.send("t", b"a", headers=[("no UTF-8: \ud800", b"")])
     good = producer.send("t", b"b")
     with pytest.raises(InvalidRequest):
         bad.result(5)
     assert good.result(5) == 0
     producer.close()
-
-
-def test_text_is_refused_where_it_is_sent(brokers: FakeBrokers) -> None:
-    with Producer(brokers.addresses) as producer, pytest.raises(TypeError, match="bytes"):
-        producer.send("t", "text")  # type: ignore[arg-type]
 
 
 def test_a_record_of_ten_mebibytes_arrives(brokers: FakeBrokers) -> None:
@@ -316,6 +311,23 @@ def test_a_child_process_after_a_fork_is_refused(brokers: FakeBrokers) -> None:
     assert values(brokers, "t") == [b"parent", b"parent again"]
 
 
+def test_a_child_process_can_have_a_producer_whatever_was_locked_at_the_fork(brokers: FakeBrokers) -> None:
+    program = (
+        "import os, signal\n"
+        "from logstream import Producer\n"
+        "from logstream.client import handles\n"
+        "with handles._settling:\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        signal.alarm(10)\n"
+        f"        Producer({brokers.addresses[0]!r}).send('t', b'child').result()\n"
+        "        os._exit(7)\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7\n"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=20)
+    assert values(brokers, "t") == [b"child"]
+
+
 def test_callbacks_hear_of_deliveries_and_failures(brokers: FakeBrokers) -> None:
     heard: list[tuple[int, str]] = []
 
@@ -344,6 +356,25 @@ def test_a_callback_that_raises_is_said_on_the_log_and_harms_nobody(
     finally:
         logger.remove(sink)
     assert "a callback of a handle raised an exception" in said[0]
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+def test_a_callback_cannot_end_the_producers_thread(brokers: FakeBrokers, error: type[BaseException]) -> None:
+    def end(handle: Handle) -> None:
+        raise error
+
+    with Producer(brokers.addresses) as producer:
+        producer.send("t", b"a", on_delivery=end)
+        producer.flush(5)
+        assert producer.send("t", b"b").result(5) == 1
+
+
+def test_a_callback_of_a_settled_handle_can_end_the_program(brokers: FakeBrokers) -> None:
+    with Producer(brokers.addresses) as producer:
+        handle = producer.send("t", b"a")
+        handle.result(5)
+        with pytest.raises(SystemExit):
+            handle.add_done_callback(lambda handle: sys.exit())
 
 
 def test_a_failed_handle_has_its_error_and_the_program_has_been_told(brokers: FakeBrokers) -> None:
