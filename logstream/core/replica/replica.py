@@ -216,7 +216,7 @@ class Replica:
         return effects + self._commit_to(follower.leader_commit) + self._soon_flush()
 
     def _correct(self, leader: Member, at: float) -> list[Effect]:
-        """Force-view: a leader of a lower lineage is not heard; that another view was forced a leader of it lets it know."""
+        """Force-view: a leader of a lower lineage is not heard; the one of the forced view lets it know of that."""
         beat = self.leadership.last_beat if self.leadership is not None else None
         return [Send(leader, beat)] if beat is not None and self._hellos.due(leader, at) else []
 
