@@ -36,9 +36,11 @@ from logstream.core.directory import Directory, MetadataDue
 from logstream.core.effects import SetTimer
 from logstream.core.events import Due
 from logstream.core.routing import BuilderFactory, Topic
+from logstream.core.topics import fault_in_name
 from logstream.core.window import SealedBatch, Window
 from logstream.protocol.errors import (
     ErrorCode,
+    InvalidTopic,
     LogStreamError,
     NotSent,
     OutcomeUnknown,
@@ -141,7 +143,9 @@ class ProducerCore:
     def _submit(self, records: Sequence[Outgoing | Bulk], at: float) -> None:
         touched: dict[Topic, None] = {}
         for record in records:
-            topic = self._topics.get(record.topic) or self._meet(record.topic)
+            topic = self._topics.get(record.topic) or self._meet(record)
+            if topic is None:
+                continue
             touched[topic] = None
             if topic.known:
                 self._route(topic, record, at)
@@ -154,10 +158,14 @@ class ProducerCore:
         if any(topic.stale for topic in touched):
             self._ask()
 
-    def _meet(self, name: str) -> Topic:
-        settings = self._settings
-        topic = Topic(name, self._build, settings.batch_max, settings.deadline_s, self._random)
-        self._topics[name] = topic
+    def _meet(self, record: Outgoing | Bulk) -> Topic | None:
+        """A topic that is new here; a name that no topic can have may have no form on the wire either."""
+        name, settings = record.topic, self._settings
+        fault = fault_in_name(name)
+        if fault is not None:
+            self._fail_record(record, InvalidTopic(fault))
+            return None
+        topic = self._topics[name] = Topic(name, self._build, settings.batch_max, settings.deadline_s, self._random)
         return topic
 
     def _route(self, topic: Topic, record: Outgoing | Bulk, at: float) -> None:

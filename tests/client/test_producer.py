@@ -17,6 +17,7 @@ from logstream import (
     DataLost,
     Handle,
     InvalidRequest,
+    InvalidTopic,
     LogStreamError,
     NoClusterFound,
     Producer,
@@ -259,6 +260,14 @@ def test_what_cannot_be_a_record_fails_alone(brokers: FakeBrokers) -> None:
         bad.result(5)
     assert good.result(5) == 0
     producer.close()
+
+
+@pytest.mark.parametrize("name", ["", "no topic", "no UTF-8: \udc80"])
+def test_a_record_for_what_no_topic_can_be_named_fails_alone(brokers: FakeBrokers, name: str) -> None:
+    with Producer(brokers.addresses) as producer:
+        bad, bulk, good = producer.send(name, b"a"), producer.send_many(name, [b"b", b"c"]), producer.send("t", b"d")
+        assert isinstance(bad.exception(5), InvalidTopic) and isinstance(bulk.exception(5), InvalidTopic)
+        assert good.result(5) == 0
 
 
 def test_a_record_of_ten_mebibytes_arrives(brokers: FakeBrokers) -> None:
