@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from pykka import Actor, ActorRegistry
+from pykka._envelope import Envelope
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
 from logstream.core.events import Due
@@ -113,8 +114,11 @@ class NodeActor(Actor):
             timer.handle.cancel()
 
     def _fire(self, timer: _Timer) -> None:
+        """The loop calls when it is due: that is this actor's turn, unless one is coming already."""
         if timer.is_set:
-            self._to_self.tell(timer)
+            self.actor_inbox.queue.append(Envelope(timer))
+            if not self._turn_is_coming:
+                self._run_turn()
 
     # --- Pykka's hooks ---
 
