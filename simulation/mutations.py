@@ -22,6 +22,7 @@ from logstream.core.effects import Effect, SetTimer
 from logstream.core.election import Elections, Phase
 from logstream.core.events import Due
 from logstream.core.failure_detector import FailureDetector
+from logstream.core.gateway.standing import Standing
 from logstream.core.replica.applying import Applying
 from logstream.core.replica.dedup import Dedup, Verdict
 from logstream.core.replica.followership import Followership
@@ -146,6 +147,22 @@ def _tie_break() -> None:
         return 0
 
     replace(Tally, "committed", half)
+
+
+@mutation(
+    "an end is said too early",
+    "R13",
+    "read_to_the_end_at_a_new_leader",
+    "a new leader says where its topic logs end before they hold its view's base",
+)
+def _early_end() -> None:
+    installed = Standing.view_installed
+
+    def knows_all(standing: Standing, view: View, leads: bool) -> None:
+        installed(standing, view, leads)
+        standing.knows_all = leads
+
+    replace(Standing, "view_installed", knows_all)
 
 
 @mutation(

@@ -16,7 +16,7 @@ from logstream.core.replica.replica import Replica
 from logstream.core.union import Plan
 from logstream.protocol.batches import Batch, header_of
 from logstream.protocol.envelope import Envelope
-from logstream.protocol.identity import Member, View
+from logstream.protocol.identity import NO_EPOCH, Member, View
 from logstream.protocol.messages import EntryKind, State, ViewInstall
 from simulation.mutation import MUTATIONS, mutation, replace
 from transport.identity import Identity
@@ -139,3 +139,13 @@ def _members_only() -> None:
         return repeat(attempt)
 
     replace(Attempt, "repeat", to_members)
+
+
+@mutation(
+    "lineages are all alike",
+    "force-view",
+    "force_view_and_the_others_come_back",
+    "a member of a forced view listens to leaders and candidates of the past that was cut off",
+)
+def _one_lineage() -> None:
+    replace(Promise, "lineage", property(lambda promise: NO_EPOCH))
