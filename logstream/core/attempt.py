@@ -34,7 +34,7 @@ class Attempt:
 
     me: Member
     epoch: Epoch
-    before: View | None  # the newest view that is known here to be installed
+    before: View | None  # one that is known here, of the highest lineage
     settings: ChangeSettings
     asked: set[Member]
     leavers: set[Member]

@@ -82,7 +82,6 @@ class ViewChange:
         self._dice = dice
         self._highest_n = 0  # promised or seen
         self._known: tuple[View, ...] = ()  # installed and attempted, as this node's Replica knows them
-        self._installed: View | None = None
         self._heard: set[Member] = set()  # the members that this leader hears
         self._unreachable: set[Member] = set()  # their hosts say that nobody listens: no collect waits for them
         self._wishes = Wishes(settings.expected_nodes)
@@ -140,7 +139,7 @@ class ViewChange:
                     attempt.moved = True
                 return []
             case ViewsKnown():
-                self._known, self._installed = event.views, event.installed
+                self._known = event.views
                 return []
             case ServingJudged(serving=serving):
                 self._heard = set(serving)
@@ -279,8 +278,9 @@ class ViewChange:
         asked = {self.me, *reachable} | joiners | quorum.members_of(self._known)
         leavers = self._wishes.outgoing | (asked - {self.me} if self._wishes.shrinking else set())
         stalled, gone = set(self._wishes.stalled), asked & self._unreachable
+        before = max(self._known, key=lambda view: view.lineage, default=None)
         self.attempt = Attempt(
-            self.me, epoch, self._installed, self._settings, asked, leavers, joiners, forced, again, stalled, gone=gone
+            self.me, epoch, before, self._settings, asked, leavers, joiners, forced, again, stalled, gone=gone
         )
         return effects + self.attempt.begin()
 

@@ -278,7 +278,7 @@ class StateExchange:
     """A candidate asks for a promise (R2)."""
 
     epoch: Epoch
-    installed: View | None
+    installed: View | None  # or attempted: of those that the candidate knows, the one of the highest lineage
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ import pytest
 from logstream.core.effects import Announce, Send
 from logstream.core.replica.vocabulary import IdentityDropped
 from logstream.protocol.identity import EMPTY_LOG, Member
-from logstream.protocol.messages import Heartbeat, Replicate, StateExchange, ViewInstall
-from tests.core.builders import A, B, C, epoch, view
+from logstream.protocol.messages import Heartbeat, Replicate, State, StateExchange, ViewInstall
+from tests.core.builders import A, B, C, epoch, sent, view
 from tests.core.replica_node import ReplicaNode
 
 LINEAGE = epoch(1002)
@@ -57,3 +57,18 @@ def test_who_is_outside_a_forced_view_and_has_promised_too_much_for_it_gives_up_
     node.follows(OTHERS)
     dropped = Announce(IdentityDropped()) in node.hears(A, Heartbeat(FORCED.epoch, 4, 4, serving, LINEAGE))
     assert dropped == drops
+
+
+def test_who_went_on_in_another_past_than_a_candidate_of_a_higher_lineage_gives_it_up() -> None:
+    """Else its newer view would count for more than the forced one, which it was a member of, too."""
+    node = ReplicaNode(B)
+    node.follows(OTHERS)
+    known = replace(view(1002, A, B), lineage=LINEAGE)
+    assert Announce(IdentityDropped()) in node.hears(A, StateExchange(epoch(1004), known))
+
+
+def test_a_member_of_a_forced_view_that_missed_it_promises_to_the_next_candidate() -> None:
+    node = ReplicaNode(B)
+    node.follows(view(1, C, A, B))
+    known = replace(view(1002, A, B), lineage=LINEAGE)
+    assert len(sent(node.hears(A, StateExchange(epoch(1003), known)), State)) == 1

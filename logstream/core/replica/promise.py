@@ -50,8 +50,8 @@ class Promise:
         return self.accepted.lineage if self.accepted is not None else NO_EPOCH
 
     def is_overruled_by(self, lineage: Epoch, epoch: Epoch) -> bool:
-        """Was another past forced than that of the log here, in a view that this member has promised too much for?"""
-        return self.accepted is not None and lineage > self.lineage and epoch < self.promised
+        """Was another past forced than that of the log here, in a view below the one that the log is of?"""
+        return lineage > self.lineage and epoch < self.last_view
 
     @property
     def votes(self) -> Votes:

@@ -206,7 +206,7 @@ class Replica:
         if beat.lineage < self.promise.lineage:
             return self._correct(sender, at)
         if self.promise.is_overruled_by(beat.lineage, beat.epoch) and self.me not in beat.serving:
-            return [Announce(say.IdentityDropped())]
+            return [*self._freeze(), Announce(say.IdentityDropped())]
         effects, follower = self._follow(beat.epoch, sender, at)
         if follower is None:
             if beat.epoch > self.promise.last_view:
@@ -288,8 +288,11 @@ class Replica:
 
     def _exchange(self, exchange: wire.StateExchange, candidate: Member) -> list[Effect]:
         """R2: promise and say what is held, or refuse and say what is promised."""
-        if exchange.installed is not None and exchange.installed.lineage < self.promise.lineage:
+        known = exchange.installed
+        if known is not None and known.lineage < self.promise.lineage:
             return []
+        if known is not None and self.promise.is_overruled_by(known.lineage, known.epoch):
+            return [*self._freeze(), Announce(say.IdentityDropped())]
         before = self.promise.promised
         if not self.promise.promise(exchange.epoch):
             return [Send(candidate, wire.Refuse(exchange.epoch, self.promise.promised))]
