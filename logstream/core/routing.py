@@ -130,7 +130,8 @@ class Topic:
         """The batch that takes the next record. All its records are given up when its first one's time is over."""
         if window.open is not None and at - window.open.since <= self._deadline_s * COMPANY:
             return window.open
-        window.seal()
+        if window.open is not None:
+            self.seal(window)
         window.open = OpenBatch(self._build(min(self._batch_max, self.record_max)), at, at + self._deadline_s)
         self.active[window] = None
         return window.open

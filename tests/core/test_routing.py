@@ -20,3 +20,13 @@ def test_a_record_does_not_join_a_batch_that_will_be_given_up_long_before_its_ow
     assert window.open is not None
     waiting = [*window.ready, window.open]
     assert [(batch.tickets, batch.deadline) for batch in waiting] == [([b"a", b"b"], 60.0), ([b"c"], 119.0)]
+
+
+def test_records_without_a_key_go_on_elsewhere_when_a_batch_is_left_behind() -> None:
+    """The broker of their partition may be away for long."""
+    topic = Topic("t", PlainBuilder, 1000, 60.0, Random(1))
+    topic.record_max = 1000
+    topic.set_windows([Window("t", number, 7) for number in range(8)])
+    for at in range(0, 60, 7):
+        assert topic.add(Outgoing("t", b"a", None, (), None, 0, at), float(at)) is None
+    assert len(topic.active) > 1
