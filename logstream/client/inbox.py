@@ -105,10 +105,12 @@ class Inbox:
             self._unreadable = error
             return
         key = (delivery.topic, delivery.partition)
-        self.chunk, self._chunk_of, self._in_chunk = chunk, delivery, {key}
         self._positions[key] = delivery.limit
-        if self._delivered:  # else it was closed meanwhile
+        self.chunk, self._chunk_of, self._in_chunk = chunk, delivery, {key}
+        try:  # noqa: SIM105 - a context manager would be one call more
             self._delivered.popleft()
+        except IndexError:  # it was closed meanwhile
+            pass
 
     def put_back(self, records: Sequence[Record]) -> None:
         """These were taken from the chunk and did not reach the program: they come next."""

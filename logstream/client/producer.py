@@ -213,9 +213,9 @@ class Producer:
         self._raise_unreported()
 
     def _settled_within(self, timeout: float | None) -> bool:
-        if self._outbox.pending:  # Ctrl-C may have come between a record and its wake-up
-            self._host.call(self._drain)
         with self._changed:
+            if self._outbox.submitted and not self._awake:  # Ctrl-C came between a record and its wake-up
+                self._wake()
             return self._changed.wait_for(lambda: not self._outbox.pending, timeout)
 
     def _raise_unreported(self) -> None:
