@@ -115,8 +115,8 @@ def partitions_of(topic: TopicMetadata) -> list[dict[str, Any]]:
             "partition": number,
             "broker": broker.node_id,
             "address": broker.address,
-            "start": topic.starts[number] if topic.starts else 0,
-            "end": topic.ends[number] if topic.ends else 0,
+            "start": topic.starts[number],
+            "end": topic.ends[number],
         }
         for number, broker in enumerate(topic.partitions)
     ]

@@ -57,7 +57,7 @@ class Limits:
 
     memory_max: int  # bytes of the log
     lease_s: float  # without acks from a majority for so long a leader steps down
-    slow_s: float  # how long a producer waits for a commit before it hears why
+    slow_s: float  # without a commit for so long producers hear why, and with commit = all a view leaves out who lags
     expected_nodes: Callable[[], int]  # as set, or as the state folder remembers (Q10)
     present_s: float = 0.5  # a member that has not acked for so long does not count for the floor: two heartbeats
     keep: Keep = field(default_factory=Keep)  # what a partition may hold (R22)
