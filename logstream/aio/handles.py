@@ -17,7 +17,7 @@ class _OnLoop(handles.Waitable):
         if not self.done():
             raise asyncio.InvalidStateError("not acknowledged yet: await the handle, or look at done() first")
 
-    def end_program(self, error: BaseException) -> None:
+    def _end_program(self, error: BaseException) -> None:
         """It ends the loop, as when any other callback raises it, but later: the other handles need an outcome."""
         loop = asyncio._get_running_loop()
         if loop is None:

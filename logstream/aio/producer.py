@@ -373,7 +373,7 @@ class _Unread:
             failure.__cause__ = error
             self.give_up(failure)
             if isinstance(error, SystemExit | KeyboardInterrupt):
-                self.handle.end_program(error)
+                self.handle._end_program(error)
             return None
         if bulk is None:
             self.handle.close()

@@ -80,7 +80,7 @@ class Waitable:
         """
         self.when_done(lambda: _call_guarded(callback, self))
 
-    def end_program(self, error: BaseException) -> None:
+    def _end_program(self, error: BaseException) -> None:
         """A callback raised SystemExit or KeyboardInterrupt: the program's main thread ends of it, no other does."""
         if threading.current_thread() is threading.main_thread():
             raise error
@@ -134,7 +134,7 @@ def _call_guarded(callback: Callable[[AnyHandle], object], handle: AnyHandle) ->
     try:
         callback(handle)
     except (SystemExit, KeyboardInterrupt) as error:
-        handle.end_program(error)
+        handle._end_program(error)
     except BaseException as error:  # CancelledError is no Exception
         _complain(error)
 
