@@ -29,7 +29,7 @@ from logstream.console.progress import Progress, progress
 from logstream.console.reading import STDIN, line_pieces, paced, portion, repeated, whole_piece
 from logstream.console.sending import Piece, Place, Sending
 from logstream.console.text import Source
-from logstream.core.topics import fault_in_name
+from logstream.core.topic_names import fault_in_name
 from logstream.protocol.errors import LogStreamError, TopicExists, UnknownTopic
 from logstream.settings import Settings
 

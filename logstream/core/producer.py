@@ -36,7 +36,7 @@ from logstream.core.directory import Directory, MetadataDue
 from logstream.core.effects import SetTimer
 from logstream.core.events import Due
 from logstream.core.routing import BuilderFactory, Topic
-from logstream.core.topics import fault_in_name
+from logstream.core.topic_names import fault_in_name
 from logstream.core.window import SealedBatch, Window
 from logstream.protocol.errors import (
     ErrorCode,

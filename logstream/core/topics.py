@@ -6,7 +6,6 @@ here is a fact.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 
 from logstream.core.effects import Announce, Effect, Note
@@ -16,9 +15,7 @@ from logstream.protocol.identity import Epoch
 from logstream.protocol.messages import TopicAltered, TopicCreated, TopicDeleted
 from logstream.protocol.retention import AS_CLUSTER, TopicRetention
 
-NAME_MAX = 249
 PARTITIONS_MAX = 10_000
-_NAME = re.compile(r"[a-zA-Z0-9._-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +54,6 @@ class TopicClosed:
     """A topic was deleted."""
 
     topic: Topic
-
-
-def fault_in_name(name: str) -> str | None:
-    """Why this cannot be a topic's name, if so: the rules are Kafka's."""
-    if not name:
-        return "a topic name cannot be empty"
-    if len(name) > NAME_MAX:
-        return f"a topic name has at most {NAME_MAX} characters, this one has {len(name)}"
-    if name in (".", ".."):
-        return f"a topic cannot be named {name!r}"
-    if not _NAME.fullmatch(name):
-        return f"topic name {name!r} has characters other than letters, digits, '.', '_' and '-'"
-    return None
 
 
 class Topics:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from logstream.core.effects import Announce, Effect
 from logstream.core.replica.vocabulary import Committed, DecisionCommitted, PartitionTrimmed
 from logstream.core.topic_log import CancelRead, Locate, Located, Read, ReadDone, TopicLog
-from logstream.core.topics import Topic, TopicClosed, TopicOpened, Topics, fault_in_name
+from logstream.core.topic_names import fault_in_name
+from logstream.core.topics import Topic, TopicClosed, TopicOpened, Topics
 from logstream.protocol.batches import base_offset_in, header_of
 from logstream.protocol.errors import LocalProtocolError
 from logstream.protocol.messages import TopicCreated, TopicDeleted

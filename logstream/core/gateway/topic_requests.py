@@ -20,7 +20,8 @@ from logstream.core.gateway.sessions import Asker
 from logstream.core.gateway.standing import Standing
 from logstream.core.replica.vocabulary import ProposeDecision, Rejected
 from logstream.core.topic_log import ReadDone
-from logstream.core.topics import PARTITIONS_MAX, Topic, fault_in_name
+from logstream.core.topic_names import fault_in_name
+from logstream.core.topics import PARTITIONS_MAX, Topic
 from logstream.protocol import messages as wire
 from logstream.protocol.errors import ErrorCode
 from logstream.protocol.identity import Member
