@@ -131,8 +131,11 @@ class Gatherer:
 
     def begin(self, gather: Gather, learning: Learning, own: History, promised: Epoch) -> list[Effect]:
         """The answers are enough: put this base together."""
-        self._gathering = Gathering(gather.epoch, gather.source, gather.base, gather.orphans)
-        return self._go_on(learning, own, promised)
+        if gather.epoch < promised:
+            self._gathering = None
+            return []
+        self._gathering = gathering = Gathering(gather.epoch, gather.source, gather.base, gather.orphans)
+        return self._go_on(gathering, learning, own)
 
     def awaits(self, slice_: CatchUp | Snapshot) -> bool:
         """Is this slice for the base that is being put together?"""
@@ -145,14 +148,10 @@ class Gatherer:
         gathering = self._gathering
         if gathering is None or gathering.epoch < promised or not gathering.hear(slice_, sender, learning, own):
             return []
-        return [Announce(RangeMoved(gathering.epoch)), *self._go_on(learning, own, promised)]
+        return [Announce(RangeMoved(gathering.epoch)), *self._go_on(gathering, learning, own)]
 
-    def _go_on(self, learning: Learning, own: History, promised: Epoch) -> list[Effect]:
+    def _go_on(self, gathering: Gathering, learning: Learning, own: History) -> list[Effect]:
         """Hold the base, read the tails, unite (R5)."""
-        gathering = self._gathering
-        if gathering is None or gathering.epoch < promised:
-            self._gathering = None
-            return []
         effects = gathering.advance(learning, own)
         if gathering.over:
             self._gathering = None

@@ -124,7 +124,7 @@ class Leadership:
         if header.producer_id != NO_PRODUCER:
             verdict, repeated = self._history.dedup.judge((header.producer_id, *slot), header)
             if repeated is not None:
-                self._wait(repeated.gseq, proposal.request, repeated.offset, proposal.at)
+                self._waiting.add(Waiter(repeated.gseq, proposal.request, repeated.offset, proposal.at))
                 return []
             if verdict is not Verdict.NEW:
                 return [_rejected(proposal.request, *_VERDICTS[verdict])]
@@ -137,7 +137,7 @@ class Leadership:
             return [_rejected(proposal.request, ErrorCode.RETRY, refusal)]
         offset = self._history.next_offset(slot)
         entry = self._history.sequence_batch(self.view.epoch, slot, proposal.batch, header)
-        self._wait(entry.gseq, proposal.request, offset, proposal.at)
+        self._waiting.add(Waiter(entry.gseq, proposal.request, offset, proposal.at))
         return []
 
     def decide(self, proposal: ProposeDecision) -> list[Effect]:
@@ -157,7 +157,7 @@ class Leadership:
         elif isinstance(decision, AlterTopic):
             return self._alter(proposal, decision, known)
         entry = self._history.sequence_decision(self.view.epoch, decision)
-        self._wait(entry.gseq, proposal.request, entry.gseq, proposal.at)
+        self._waiting.add(Waiter(entry.gseq, proposal.request, entry.gseq, proposal.at))
         return []
 
     def _alter(self, proposal: ProposeDecision, wanted: AlterTopic, topic_id: int) -> list[Effect]:
@@ -166,11 +166,8 @@ class Leadership:
         after = before.changed(wanted.retention, wanted.to_default)
         if after != before:
             self._history.sequence_decision(self.view.epoch, TopicAltered(topic_id, wanted.name, after))
-        self._wait(self._history.end, proposal.request, topic_id, proposal.at)
+        self._waiting.add(Waiter(self._history.end, proposal.request, topic_id, proposal.at))
         return []
-
-    def _wait(self, gseq: int, request: int, offset: int, at: float) -> None:
-        self._waiting.add(Waiter(gseq, request, offset, at))
 
     def _refusal(self, at: float, size: int) -> str | None:
         """Why nothing may be sequenced now, if so."""

@@ -105,10 +105,8 @@ class Replica:
                 if self.leadership:
                     self.leadership.other_cluster_at = at
                 return []
-            case say.DropIdentity() if self.history.topics:
-                return [Announce(say.IdentityKept())]
             case say.DropIdentity():
-                return [*self._freeze(), Announce(say.IdentityDropped())]
+                return [Announce(say.IdentityKept())] if self.history.topics else self._drop_identity()
             case LinkUp() | LinkDown():
                 return self._link_changed(event)
             case _:
@@ -206,7 +204,7 @@ class Replica:
         if beat.lineage < self.promise.lineage:
             return self._correct(sender, at)
         if self.promise.is_overruled_by(beat.lineage, beat.epoch) and self.me not in beat.serving:
-            return [*self._freeze(), Announce(say.IdentityDropped())]
+            return self._drop_identity()
         effects, follower = self._follow(beat.epoch, sender, at)
         if follower is None:
             if beat.epoch > self.promise.last_view:
@@ -292,13 +290,16 @@ class Replica:
         if known is not None and known.lineage < self.promise.lineage:
             return []
         if known is not None and self.promise.is_overruled_by(known.lineage, known.epoch):
-            return [*self._freeze(), Announce(say.IdentityDropped())]
+            return self._drop_identity()
         before = self.promise.promised
         if not self.promise.promise(exchange.epoch):
             return [Send(candidate, wire.Refuse(exchange.epoch, self.promise.promised))]
         effects = self._freeze() if self.promise.promised > before else []
         state = self.promise.state(self.history.log.digest())
         return [*effects, Announce(say.CandidateHeard(exchange.epoch)), Send(candidate, state)]
+
+    def _drop_identity(self) -> list[Effect]:
+        return [*self._freeze(), Announce(say.IdentityDropped())]
 
     def _freeze(self) -> list[Effect]:
         """Nothing is appended or acknowledged until an installed leader of the promised epoch speaks."""
