@@ -34,14 +34,19 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, at: int = 
     monkeypatch.setattr(owner, name, interrupted)
 
 
+def send_interrupted(monkeypatch: pytest.MonkeyPatch, producer: Producer, send: Send) -> None:
+    """Ctrl-C comes between the record and the wake-up of the producer's thread."""
+    interrupt(monkeypatch, ThreadHost, "call")
+    with pytest.raises(KeyboardInterrupt):
+        send(producer)
+
+
 @each_send
 def test_a_send_that_is_interrupted_leaves_a_producer_that_works(
     brokers: FakeBrokers, monkeypatch: pytest.MonkeyPatch, send: Send
 ) -> None:
     with Producer(brokers.addresses) as producer:
-        interrupt(monkeypatch, ThreadHost, "call")
-        with pytest.raises(KeyboardInterrupt):
-            send(producer)
+        send_interrupted(monkeypatch, producer, send)
         assert producer.send("t", b"b").result(5) == 1
 
 
@@ -50,9 +55,7 @@ def test_what_an_interrupted_send_took_is_flushed(
     brokers: FakeBrokers, monkeypatch: pytest.MonkeyPatch, send: Send
 ) -> None:
     with Producer(brokers.addresses) as producer:
-        interrupt(monkeypatch, ThreadHost, "call")
-        with pytest.raises(KeyboardInterrupt):
-            send(producer)
+        send_interrupted(monkeypatch, producer, send)
         producer.flush(5)
     assert brokers.model.topics["t"].partitions[0].end == 1
 
